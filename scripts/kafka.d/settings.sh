@@ -1,0 +1,59 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# The settings of brokers and of their clients.
+
+settings() {
+  local n=$1 v voters='' rf=$((BROKERS < 3 ? BROKERS : 3)) isr=$((BROKERS < 3 ? 1 : 2)) sasl=''
+  for ((v = 1; v <= BROKERS; v++)); do voters+=,$v@127.0.0.1:$(port "$v" 1); done
+  ((!SECURE)) || sasl=,SASL_PLAINTEXT://127.0.0.1:$(port "$n" 2)
+  cat <<END
+process.roles=broker,controller
+node.id=$n
+controller.quorum.voters=${voters#,}
+listeners=PLAINTEXT://127.0.0.1:$(port "$n" 0),CONTROLLER://127.0.0.1:$(port "$n" 1)$sasl
+advertised.listeners=PLAINTEXT://127.0.0.1:$(port "$n" 0)$sasl
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+log.dirs=$STATE/$n/data
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.num.partitions=8
+transaction.state.log.num.partitions=8
+default.replication.factor=$rf
+min.insync.replicas=$isr
+offsets.topic.replication.factor=$rf
+transaction.state.log.replication.factor=$rf
+transaction.state.log.min.isr=$isr
+share.coordinator.state.topic.replication.factor=$rf
+share.coordinator.state.topic.min.isr=$isr
+END
+  ((BROKERS == 1)) || failover_settings
+  ((!SECURE)) || secure_settings
+}
+
+failover_settings() {
+  cat <<'END'
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=300
+controller.quorum.election.timeout.ms=800
+controller.quorum.fetch.timeout.ms=1500
+replica.lag.time.max.ms=3000
+END
+}
+
+secure_settings() {
+  cat <<'END'
+listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_admin="admin-secret" user_alice="alice-secret";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:admin
+allow.everyone.if.no.acl.found=false
+END
+}
+
+client_settings() {
+  cat <<END
+security.protocol=SASL_PLAINTEXT
+sasl.mechanism=PLAIN
+sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="$1" password="$1-secret";
+END
+}

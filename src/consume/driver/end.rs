@@ -1,0 +1,121 @@
+use std::{mem, sync::Arc};
+
+use rdkafka::{consumer::Consumer, error::KafkaError, types::RDKafkaErrorCode};
+
+use super::Driver;
+use crate::{
+    BoxError, ErrorClass,
+    client::{
+        codes::{self, Meaning, Operation},
+        redact::escape,
+    },
+    consume::{
+        error::ServeError,
+        summary::{StopReason, Summary},
+    },
+};
+
+/// Why the loop ends.
+pub(super) enum End {
+    /// Nobody waits for the result.
+    Abandoned,
+    Stopped(StopReason),
+    /// The summary is filled in at last.
+    Failed(ServeError),
+}
+
+impl End {
+    pub(super) fn unhandled(
+        topic: &Arc<str>,
+        partition: i32,
+        offset: i64,
+        source: BoxError,
+    ) -> Self {
+        Self::Failed(ServeError::Unhandled {
+            topic: topic.as_ref().to_owned(),
+            partition,
+            offset,
+            source,
+            summary: Box::default(),
+        })
+    }
+
+    pub(super) fn client(code: i32, reason: &str, class: ErrorClass) -> Self {
+        Self::Failed(ServeError::Client {
+            code: Some(code),
+            reason: escape(reason).into_owned(),
+            class,
+            summary: Box::default(),
+        })
+    }
+}
+
+impl Driver {
+    /// Ends the loop: no new dispatch anywhere. The first reason counts, but for failures that are
+    /// found while draining.
+    pub(super) fn end(&mut self, end: End) {
+        match (&self.end, &end) {
+            (Some(End::Failed(_)), _) | (Some(_), End::Stopped(_)) => {}
+            _ => self.end = Some(end),
+        }
+        for lane in self.lanes.values() {
+            lane.stop.cancel();
+        }
+    }
+
+    /// The errors of `poll` were noted by the callback, with a reason, but for fatal ones' cause.
+    pub(super) fn on_poll_error(&mut self, error: &KafkaError) {
+        if let KafkaError::MessageConsumptionFatal(code) = error {
+            let (code, reason) = match self.consumer.client().fatal_error() {
+                Some((code, reason)) => (code, reason),
+                None => (*code, "a fatal error".to_owned()),
+            };
+            self.end(End::client(code as i32, &reason, ErrorClass::Fatal));
+        }
+    }
+
+    pub(super) fn on_client_error(&mut self, code: i32, reason: &str) {
+        // Before the first assignment a TLS error is a wrong setting, after it a broken connection.
+        let operation = match self.assigned_once {
+            true => Operation::Consume,
+            false => Operation::Connect,
+        };
+        let meaning = codes::meaning(operation, code);
+        let same = self.last_error.replace(code) == Some(code);
+        // Each missing topic is worth a line, and librdkafka says it once.
+        let news = !same || meaning == Meaning::TopicMissing;
+        match meaning {
+            // `poll` says the cause.
+            Meaning::Fatal if code == RDKafkaErrorCode::Fatal as i32 => {}
+            Meaning::Fatal | Meaning::Configuration | Meaning::DataGap => {
+                self.end(End::client(code, reason, meaning.class()));
+            }
+            _ => {
+                let reason = escape(reason);
+                if news {
+                    tracing::warn!(target: "kafka_tower", code, "the consumer keeps trying: {reason}");
+                } else {
+                    tracing::debug!(target: "kafka_tower", code, "the consumer keeps trying: {reason}");
+                }
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> Result<Summary, ServeError> {
+        self.name_what_runs();
+        self.answer_open_rebalances();
+        let mut summary = mem::take(&mut self.summary);
+        summary.undone = mem::take(&mut self.undone)
+            .into_iter()
+            .map(|((topic, partition), (offset, why))| {
+                (topic.as_ref().to_owned(), partition, offset, why)
+            })
+            .collect();
+        match self.end.take() {
+            Some(End::Failed(error)) => return Err(error.with_summary(summary)),
+            Some(End::Stopped(reason)) => summary.stop = Some(reason),
+            Some(End::Abandoned) | None => {}
+        }
+        Ok(summary)
+    }
+}

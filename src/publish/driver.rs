@@ -1,0 +1,271 @@
+//! The thread that polls: hands out delivery reports, flushes, closes.
+
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tokio::sync::oneshot;
+
+use super::{core::Core, failure, future::resolve};
+use crate::{
+    ProducerRecord, PublishError,
+    client::{
+        codes::{self, Meaning, Operation},
+        native::producer::{Epoch, Events, Note, Poller, Report},
+        redact::escape,
+    },
+};
+
+/// Arrivals end the wait; it bounds only how late a lost wake-up is noticed.
+const IDLE_WAIT: Duration = Duration::from_millis(100);
+/// While something waits for the end, how often it is looked for.
+const HURRY_WAIT: Duration = Duration::from_millis(5);
+/// How long records that were given up may take to be reported.
+const PURGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a `flush` or a `close` came to.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+#[must_use = "it holds the records that were not delivered"]
+pub struct Flushed {
+    /// How many records were delivered while it ran.
+    pub delivered: u64,
+    /// The deliveries that failed while it ran, with their records. Who awaits their futures gets
+    /// the same errors.
+    pub failed: Vec<PublishError>,
+    /// The records that were still on their way at the deadline. After a `flush` they may yet be
+    /// delivered. After a `close` they were given up: their futures say of each whether Kafka may
+    /// have written it.
+    pub undelivered: Vec<ProducerRecord>,
+}
+
+pub(super) struct Driver {
+    poller: Poller,
+    tally: Tally,
+    pending: Option<Pending>,
+    delivery_timeout: Duration,
+}
+
+/// A flush or a close that has begun.
+struct Pending {
+    /// The epoch whose records it waits for; a close waits for all.
+    epoch: Option<Epoch>,
+    deadline: Instant,
+    delivered_before: u64,
+    reply: Option<oneshot::Sender<Flushed>>,
+}
+
+/// What the reports add up to.
+struct Tally {
+    core: Arc<Core>,
+    records: [usize; 2],
+    bytes: usize,
+    delivered: u64,
+    failed: Vec<PublishError>,
+    undelivered: Vec<ProducerRecord>,
+    collects_failed: bool,
+    purging: bool,
+    unawaited: Vec<PublishError>,
+    refused: Option<(i32, String)>,
+}
+
+impl Driver {
+    pub(super) fn new(core: Arc<Core>, poller: Poller, delivery_timeout: Duration) -> Self {
+        Self {
+            poller,
+            tally: Tally {
+                core,
+                records: [0; 2],
+                bytes: 0,
+                delivered: 0,
+                failed: Vec::new(),
+                undelivered: Vec::new(),
+                collects_failed: false,
+                purging: false,
+                unawaited: Vec::new(),
+                refused: None,
+            },
+            pending: None,
+            delivery_timeout,
+        }
+    }
+
+    /// Runs until the last clone of the publisher was dropped and everything was reported.
+    pub(super) fn run(mut self) {
+        let core = Arc::clone(&self.tally.core);
+        loop {
+            let wait = match self.pending {
+                Some(_) => {
+                    core.producer.hurry(HURRY_WAIT);
+                    Duration::ZERO
+                }
+                None => IDLE_WAIT,
+            };
+            core.producer.poll(&mut self.poller, wait, &mut self.tally);
+            if self.pending.is_none() {
+                // A dropped publisher has nobody left who could ask for anything.
+                let dropped = core.is_dropped();
+                match core.next_request() {
+                    Some(request) => self.begin(request.closes, request.deadline, request.reply),
+                    None if dropped && self.outstanding(None) == 0 => return,
+                    None if dropped => {
+                        let deadline = Instant::now() + self.delivery_timeout + PURGE_LIMIT;
+                        self.begin(true, deadline, None);
+                    }
+                    None => {}
+                }
+            }
+            self.advance();
+        }
+    }
+
+    fn begin(&mut self, closes: bool, deadline: Instant, reply: Option<oneshot::Sender<Flushed>>) {
+        let epoch = (!closes).then(|| self.tally.core.next_epoch());
+        self.tally.collects_failed = true;
+        self.pending = Some(Pending {
+            epoch,
+            deadline,
+            delivered_before: self.tally.delivered,
+            reply,
+        });
+    }
+
+    fn advance(&mut self) {
+        let Some(pending) = &self.pending else {
+            return;
+        };
+        let (epoch, now) = (pending.epoch, Instant::now());
+        let late = now >= pending.deadline;
+        if self.outstanding(epoch) > 0 {
+            match epoch {
+                _ if !late => return,
+                Some(_) => self.leave_undelivered(epoch),
+                None if now < pending.deadline + PURGE_LIMIT => {
+                    self.tally.purging = true;
+                    self.tally.core.producer.purge(true);
+                    return;
+                }
+                None => self.leave_undelivered(None),
+            }
+        }
+        self.finish();
+    }
+
+    fn leave_undelivered(&mut self, epoch: Option<Epoch>) {
+        let undelivered = &mut self.tally.undelivered;
+        self.poller.for_each_in_flight(|note, record| {
+            if epoch.is_none_or(|epoch| note.epoch == epoch) {
+                undelivered.push(record.clone());
+            }
+        });
+    }
+
+    fn finish(&mut self) {
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        let tally = &mut self.tally;
+        tally.collects_failed = false;
+        tally.purging = false;
+        let flushed = Flushed {
+            delivered: tally.delivered - pending.delivered_before,
+            failed: mem::take(&mut tally.failed),
+            undelivered: mem::take(&mut tally.undelivered),
+        };
+        let unheard = match pending.reply {
+            Some(reply) => reply.send(flushed).err(),
+            None => Some(flushed),
+        };
+        let lost = unheard.filter(|_| pending.epoch.is_none());
+        if let Some(lost) = lost.filter(|lost| lost.failed.len() + lost.undelivered.len() > 0) {
+            tracing::error!(
+                failed = lost.failed.len(),
+                undelivered = lost.undelivered.len(),
+                "records were lost with the publisher: call `close` before it is dropped"
+            );
+        }
+    }
+
+    fn outstanding(&self, epoch: Option<Epoch>) -> usize {
+        let core = &self.tally.core;
+        match epoch {
+            Some(epoch) => core.in_flight(epoch),
+            None => core.in_flight(Epoch::Even) + core.in_flight(Epoch::Odd),
+        }
+    }
+}
+
+impl Tally {
+    /// Says what is behind a code that says nothing by itself.
+    fn explain(&self, report: &mut Report) {
+        if report.code == Code::Fatal as i32 {
+            if let Some((cause, reason)) = self.core.producer.fatal_error() {
+                report.code = cause;
+                report.detail = Some(Box::new(reason));
+            }
+        } else if report.code == Code::PurgeQueue as i32
+            && !self.purging
+            && let Some((code, reason)) = &self.refused
+        {
+            report.code = *code;
+            report.detail = Some(Box::new(reason.clone()));
+        }
+    }
+}
+
+impl Events for Tally {
+    fn report(&mut self, note: Note, record: &ProducerRecord, report: &mut Report) {
+        self.records[note.epoch as usize] += 1;
+        self.bytes += note.bytes as usize;
+        if report.code == 0 {
+            self.delivered += 1;
+            return;
+        }
+        self.explain(report);
+        if self.purging {
+            self.undelivered.push(record.clone());
+        } else if self.collects_failed {
+            self.failed.push(failure::reported(record.clone(), report));
+        }
+    }
+
+    fn unawaited(&mut self, record: ProducerRecord, report: Report) {
+        // A flush or a close that collects them has an owner who is told.
+        if !self.collects_failed {
+            self.unawaited.extend(resolve(record, report).err());
+        }
+    }
+
+    fn reported(&mut self) {
+        self.core
+            .reported(mem::take(&mut self.records), mem::take(&mut self.bytes));
+        if let Some(first) = self.unawaited.first() {
+            tracing::error!(
+                records = self.unawaited.len(),
+                first = %first,
+                "records were lost: their publishing failed, and their futures had been dropped"
+            );
+            self.unawaited.clear();
+        }
+    }
+
+    fn error(&mut self, code: i32, reason: &str, fatal: bool) {
+        let shown = escape(reason);
+        match codes::meaning(Operation::Connect, code) {
+            _ if fatal => tracing::error!(code, "the producer can't go on: {shown}"),
+            Meaning::Configuration => {
+                tracing::error!(code, "the brokers refuse this client: {shown}");
+                // Once a record was delivered the credentials are known to be good, and one broker
+                // that refuses them is worth waiting for.
+                if self.delivered == 0 {
+                    self.refused = Some((code, reason.to_owned()));
+                    self.core.producer.purge(false);
+                }
+            }
+            _ => tracing::warn!(code, "{shown}"),
+        }
+    }
+}

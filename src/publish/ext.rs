@@ -1,0 +1,45 @@
+use std::future::{Future, poll_fn};
+
+use tower::Service;
+
+use crate::{Delivery, ProducerRecord, PublishError};
+
+/// Sends a record through a [`Publisher`](crate::Publisher), or through any stack of layers around
+/// one.
+///
+/// This trait is implemented for every service that publishes.
+pub trait PublishExt:
+    Service<ProducerRecord, Response = Delivery, Error = PublishError, Future: Send>
+    + Clone
+    + Send
+    + Sync
+{
+    /// Waits for room, publishes the record, and waits for its delivery report.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`], with the record in it.
+    ///
+    /// Cancel safety: dropped before there was room, the record is dropped with the future;
+    /// afterwards it is published all the same.
+    fn send(
+        &self,
+        record: ProducerRecord,
+    ) -> impl Future<Output = Result<Delivery, PublishError>> + Send {
+        let mut service = self.clone();
+        async move {
+            if let Err(error) = poll_fn(|cx| service.poll_ready(cx)).await {
+                return Err(error.with_record(record));
+            }
+            service.call(record).await
+        }
+    }
+}
+
+impl<S> PublishExt for S where
+    S: Service<ProducerRecord, Response = Delivery, Error = PublishError, Future: Send>
+        + Clone
+        + Send
+        + Sync
+{
+}

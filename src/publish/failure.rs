@@ -1,0 +1,135 @@
+//! Errors of a publish: what happened, and what to do.
+
+use std::{borrow::Cow, fmt::Write};
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use crate::{
+    ErrorClass, Persistence, ProducerRecord, PublishError,
+    client::{
+        codes::{self, Operation},
+        native::producer::Report,
+        redact::escape,
+    },
+};
+
+/// What can be seen to be wrong with a record before it is enqueued.
+pub(super) fn problem(record: &ProducerRecord) -> Option<String> {
+    match (record.partition, record.timestamp) {
+        (Some(partition @ ..0), _) => Some(format!(
+            "the partition is {partition}; set 0 or more, or none to leave it to the partitioner"
+        )),
+        (_, Some(timestamp @ ..1)) => Some(format!(
+            "the timestamp is {timestamp}; set 1 or more milliseconds since the Unix epoch, or none \
+             for the time of publishing"
+        )),
+        _ => None,
+    }
+}
+
+/// A record that was not even enqueued, and never could be.
+pub(super) fn refused(
+    record: ProducerRecord,
+    problem: impl Into<Cow<'static, str>>,
+) -> PublishError {
+    PublishError::new(ErrorClass::NonRetriable, Persistence::NotPersisted, problem)
+        .with_code(Code::InvalidArgument as i32)
+        .with_record(record)
+}
+
+/// A record whose delivery report says that it failed.
+pub(super) fn reported(record: ProducerRecord, report: &Report) -> PublishError {
+    let detail = report.detail.as_ref().map(|detail| detail.as_str());
+    failed(record, report.code, report.persistence, detail)
+}
+
+/// A record that librdkafka or a broker refused.
+pub(super) fn failed(
+    record: ProducerRecord,
+    code: i32,
+    persistence: Persistence,
+    detail: Option<&str>,
+) -> PublishError {
+    let class = codes::meaning(Operation::Produce, code).class();
+    let mut reason = match codes::name(code) {
+        Some(name) => format!("{name} (code {code})"),
+        None => format!("error code {code}, which this version of librdkafka doesn't know"),
+    };
+    if let Some(detail) = detail {
+        let _ = write!(reason, ": {}", escape(detail));
+    }
+    if let Some(hint) = hint(code) {
+        let _ = write!(reason, "; {hint}");
+    }
+    PublishError::new(class, persistence, reason)
+        .with_code(code)
+        .with_record(record)
+}
+
+const HINTS: &[(Code, &str)] = &[
+    (
+        Code::MessageSizeTooLarge,
+        "the record is larger than the client (`max_record_bytes`) or the topic \
+         (`max.message.bytes`) allows: make it smaller, or raise both limits",
+    ),
+    (
+        Code::MessageTimedOut,
+        "it was not acknowledged within the delivery timeout: see whether the brokers in \
+         `bootstrap.servers` can be reached and the partition has a leader",
+    ),
+    (
+        Code::UnknownPartition,
+        "the topic has no such partition: set one that exists, or none to leave it to the \
+         partitioner",
+    ),
+    (
+        Code::UnknownTopic,
+        "the topic doesn't exist, or this client may not see it: create it, or correct the name",
+    ),
+    (
+        Code::UnknownTopicOrPartition,
+        "the topic doesn't exist, or this client may not see it: create it, or correct the name",
+    ),
+    (
+        Code::TopicAuthorizationFailed,
+        "this client may not write to the topic: grant it the right to WRITE and DESCRIBE",
+    ),
+    (
+        Code::ClusterAuthorizationFailed,
+        "this client may not do that: grant it IDEMPOTENT_WRITE on the cluster, or turn \
+         idempotence off",
+    ),
+    (
+        Code::Authentication,
+        "the brokers refused the credentials: correct `sasl.username`, `sasl.password` and \
+         `sasl.mechanism`",
+    ),
+    (
+        Code::SSL,
+        "no secure connection came about: correct `ssl.ca.location` and the client's certificate",
+    ),
+    (
+        Code::NotEnoughReplicas,
+        "too few replicas are in sync for `min.insync.replicas`: bring brokers back, then publish \
+         it again",
+    ),
+    (
+        Code::PurgeQueue,
+        "it was given up before it was sent, since the publisher was closed",
+    ),
+    (
+        Code::PurgeInflight,
+        "it was given up before it was acknowledged, since the publisher was closed",
+    ),
+    (
+        Code::Fatal,
+        "the producer can't go on: close it and make another one",
+    ),
+];
+
+fn hint(code: i32) -> Option<&'static str> {
+    HINTS
+        .iter()
+        .find(|(known, _)| *known as i32 == code)
+        .map(|(_, hint)| *hint)
+}

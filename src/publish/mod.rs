@@ -1,0 +1,16 @@
+//! Publishing: a `tower` service that resolves on Kafka's delivery report.
+
+mod capacity;
+mod core;
+mod driver;
+mod ext;
+mod failure;
+mod future;
+mod publisher;
+mod settings;
+
+pub use self::driver::Flushed;
+pub use self::ext::PublishExt;
+pub use self::future::DeliveryFuture;
+pub use self::publisher::Publisher;
+pub use self::settings::{Acks, Compression, Partitioner, ProducerSettings};

@@ -1,0 +1,19 @@
+//! Records and what becomes of them: plain data, no I/O.
+
+mod bytes;
+mod consumer;
+mod delivery;
+mod extensions;
+mod headers;
+mod message_id;
+mod outcome;
+mod producer;
+
+pub use self::bytes::IntoBytes;
+pub use self::consumer::{ConsumerRecord, ConsumerRecordBuilder};
+pub use self::delivery::Delivery;
+pub use self::extensions::Extensions;
+pub use self::headers::Headers;
+pub use self::message_id::MessageId;
+pub use self::outcome::Outcome;
+pub use self::producer::ProducerRecord;
