@@ -105,8 +105,10 @@ impl Driver {
                 Ok(()) => {
                     self.commits.last_error = None;
                     self.summary.committed.insert((topic, partition), offset);
-                    if let Some(lane) = self.lanes.get_mut(&pending.generation) {
-                        lane.committed = lane.committed.max(Some(offset));
+                    if let Some(lane) = self.lanes.get_mut(&pending.generation)
+                        && lane.committing == Some(offset)
+                    {
+                        lane.committed = Some(offset);
                     }
                 }
                 Err(code) => self.commit_failed(&pending, code),

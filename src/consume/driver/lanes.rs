@@ -56,9 +56,15 @@ impl Lane {
     }
 
     fn push(&mut self, record: ConsumerRecord) {
-        // What was fetched twice is handled once.
         if record.offset() <= self.last {
-            return;
+            // Fetched twice or, after a truncation, another record: to skip it could lose it.
+            tracing::warn!(
+                target: "kafka_tower",
+                topic = %self.topic,
+                partition = self.partition,
+                offset = record.offset(),
+                "the partition went back behind offset {}", self.last
+            );
         }
         self.last = record.offset();
         if self.records.send(record).is_ok() {
@@ -201,7 +207,12 @@ impl Driver {
             let (topic, partition) = (Arc::clone(&lane.topic), lane.partition);
             match event {
                 Event::Completed { offset, how } => {
-                    lane.watermark = Some(offset + 1);
+                    let watermark = Some(offset + 1);
+                    if watermark < lane.watermark {
+                        // Went back: what was committed above is no longer what to resume from.
+                        (lane.committing, lane.committed) = (None, None);
+                    }
+                    lane.watermark = watermark;
                     lane.held = lane.held.saturating_sub(1);
                     lane.unread.store(true, Ordering::Release);
                     *match how {
