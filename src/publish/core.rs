@@ -16,13 +16,16 @@ use super::{
 use crate::{
     ErrorClass, MessageId, Persistence, ProducerRecord, PublishError,
     client::{
-        native::producer::{Epoch, Note, Producer},
+        native::{
+            producer::{Producer, Refusal},
+            reports::{Epoch, Note},
+        },
         topic_name,
     },
 };
 
 pub(super) struct Core {
-    pub(super) producer: Producer,
+    pub(super) producer: Arc<Producer>,
     pub(super) capacity: Capacity,
     message_id_header: Option<Box<[u8]>>,
     closed: AtomicBool,
@@ -42,7 +45,7 @@ pub(super) struct Request {
 }
 
 impl Core {
-    pub(super) fn new(producer: Producer, settings: Checked) -> Self {
+    pub(super) fn new(producer: Arc<Producer>, settings: Checked) -> Self {
         Self {
             producer,
             capacity: Capacity::new(settings.max_in_flight_records, settings.max_in_flight_bytes),
@@ -58,6 +61,7 @@ impl Core {
     }
 
     /// Publishes a record for which a permit was reserved and forgotten.
+    #[inline]
     pub(super) fn publish(&self, record: ProducerRecord) -> DeliveryFuture {
         let epoch = epoch(self.epoch.load(SeqCst));
         let bytes = u32::try_from(record.size_bytes()).unwrap_or(u32::MAX);
@@ -75,6 +79,7 @@ impl Core {
         }
     }
 
+    #[inline]
     fn enqueue(
         &self,
         mut record: ProducerRecord,
@@ -83,34 +88,26 @@ impl Core {
         if self.closed.load(SeqCst) {
             return Err(closed().with_record(record));
         }
-        if record.message_id.is_none() {
-            record.message_id = Some(self.message_id(&record));
+        if let Some(name) = &self.message_id_header
+            && record.message_id.is_none()
+        {
+            record.message_id = Some(message_id(&record, name));
         }
         if let Some(problem) = failure::problem(&record) {
             return Err(failure::refused(record, problem));
         }
-        let Some(topic) = self
-            .producer
-            .topic(&record.topic, || topic_name::is_legal(&record.topic))
-        else {
-            let problem = topic_name::problem(&record.topic);
-            return Err(failure::refused(record, problem));
-        };
         self.producer
-            .produce(topic, note, record, self.message_id_header.as_deref())
+            .produce(note, record, self.message_id_header.as_deref())
             .map(DeliveryFuture::waiting)
-            .map_err(|(code, record)| {
-                failure::failed(record, code, Persistence::NotPersisted, None)
+            .map_err(|(refusal, record)| match refusal {
+                Refusal::IllegalTopic => {
+                    let problem = topic_name::problem(&record.topic);
+                    failure::refused(record, problem)
+                }
+                Refusal::Code(code) => {
+                    failure::failed(record, code, Persistence::NotPersisted, None)
+                }
             })
-    }
-
-    /// The id that the record has in its header already, or a new one.
-    fn message_id(&self, record: &ProducerRecord) -> MessageId {
-        self.message_id_header
-            .as_ref()
-            .and_then(|name| record.headers.get(name))
-            .and_then(|id| std::str::from_utf8(id).ok())
-            .map_or_else(MessageId::new, MessageId::from)
     }
 
     /// Records were reported: there is room for others.
@@ -162,6 +159,15 @@ impl Core {
     fn requests(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The id that the record has in its header already, or a new one.
+fn message_id(record: &ProducerRecord, header: &[u8]) -> MessageId {
+    record
+        .headers
+        .get(header)
+        .and_then(|id| std::str::from_utf8(id).ok())
+        .map_or_else(MessageId::new, MessageId::from)
 }
 
 fn epoch(odd: bool) -> Epoch {

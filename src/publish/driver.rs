@@ -14,7 +14,7 @@ use crate::{
     ProducerRecord, PublishError,
     client::{
         codes::{self, Meaning, Operation},
-        native::producer::{Epoch, Events, Note, Poller, Report},
+        native::reports::{Epoch, Events, Note, Poller, Report},
         redact::escape,
     },
 };
@@ -199,6 +199,11 @@ impl Driver {
 }
 
 impl Tally {
+    fn count(&mut self, note: Note) {
+        self.records[note.epoch as usize] += 1;
+        self.bytes += note.bytes as usize;
+    }
+
     /// Says what is behind a code that says nothing by itself.
     fn explain(&self, report: &mut Report) {
         if report.code == Code::Fatal as i32 {
@@ -217,13 +222,13 @@ impl Tally {
 }
 
 impl Events for Tally {
-    fn report(&mut self, note: Note, record: &ProducerRecord, report: &mut Report) {
-        self.records[note.epoch as usize] += 1;
-        self.bytes += note.bytes as usize;
-        if report.code == 0 {
-            self.delivered += 1;
-            return;
-        }
+    fn delivered(&mut self, note: Note) {
+        self.count(note);
+        self.delivered += 1;
+    }
+
+    fn failed(&mut self, note: Note, record: &ProducerRecord, report: &mut Report) {
+        self.count(note);
         self.explain(report);
         if self.purging {
             self.undelivered.push(record.clone());
@@ -232,10 +237,10 @@ impl Events for Tally {
         }
     }
 
-    fn unawaited(&mut self, record: ProducerRecord, report: Report) {
+    fn unawaited(&mut self, mut record: ProducerRecord, report: Report) {
         // A flush or a close that collects them has an owner who is told.
         if !self.collects_failed {
-            self.unawaited.extend(resolve(record, report).err());
+            self.unawaited.extend(resolve(&mut record, report).err());
         }
     }
 

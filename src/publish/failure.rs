@@ -5,10 +5,10 @@ use std::{borrow::Cow, fmt::Write};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::{
-    ErrorClass, Persistence, ProducerRecord, PublishError,
+    ErrorClass, MessageId, Persistence, ProducerRecord, PublishError,
     client::{
         codes::{self, Operation},
-        native::producer::Report,
+        native::reports::Report,
         redact::escape,
     },
 };
@@ -45,11 +45,12 @@ pub(super) fn reported(record: ProducerRecord, report: &Report) -> PublishError 
 
 /// A record that librdkafka or a broker refused.
 pub(super) fn failed(
-    record: ProducerRecord,
+    mut record: ProducerRecord,
     code: i32,
     persistence: Persistence,
     detail: Option<&str>,
 ) -> PublishError {
+    record.message_id.get_or_insert_with(MessageId::new);
     let class = codes::meaning(Operation::Produce, code).class();
     let mut reason = match codes::name(code) {
         Some(name) => format!("{name} (code {code})"),

@@ -4,14 +4,14 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use super::failure;
 use crate::{
     Delivery, MessageId, ProducerRecord, PublishError,
     client::native::{
-        producer::{Delivering, Report},
+        reports::{Delivering, Report},
         slots::Ticket,
     },
 };
@@ -44,22 +44,36 @@ impl Future for DeliveryFuture {
     type Output = Result<Delivery, PublishError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Waiting(ticket) = &self.0 {
-            ready!(ticket.poll_done(cx));
+        if let State::Waiting(ticket) = &self.0
+            && ticket.poll_done(cx).is_pending()
+        {
+            ticket.shared().hand_over();
+            return Poll::Pending;
         }
         match mem::replace(&mut self.0, State::Finished) {
             State::Failed(error) => Poll::Ready(Err(error)),
-            State::Waiting(ticket) => {
-                let (record, report) = ticket.finish();
-                Poll::Ready(resolve(record, report))
-            }
+            State::Waiting(ticket) => Poll::Ready(ticket.finish(resolve)),
             State::Finished => panic!("`DeliveryFuture` polled after completion"),
         }
     }
 }
 
+impl Drop for DeliveryFuture {
+    fn drop(&mut self) {
+        if let State::Waiting(ticket) = &self.0 {
+            ticket.shared().hand_over();
+        }
+    }
+}
+
 /// What a report says of its record.
-pub(super) fn resolve(record: ProducerRecord, report: Report) -> Result<Delivery, PublishError> {
+///
+/// A failure takes the record out.
+#[inline]
+pub(super) fn resolve(
+    record: &mut ProducerRecord,
+    report: Report,
+) -> Result<Delivery, PublishError> {
     let known = |value: i64| (value >= 0).then_some(value);
     match report.code {
         0 => Ok(Delivery {
@@ -67,10 +81,16 @@ pub(super) fn resolve(record: ProducerRecord, report: Report) -> Result<Delivery
             partition: report.partition,
             offset: known(report.offset),
             timestamp: known(report.timestamp),
-            message_id: record.message_id.unwrap_or_else(MessageId::new),
+            message_id: record
+                .message_id
+                .take()
+                .unwrap_or_else(|| MessageId::at(report.timestamp)),
             attempts: 1,
         }),
-        _ => Err(failure::reported(record, &report)),
+        _ => {
+            let empty = ProducerRecord::to(Arc::clone(&record.topic));
+            Err(failure::reported(mem::replace(record, empty), &report))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -136,9 +136,20 @@ impl Service<ProducerRecord> for Publisher {
             return Poll::Ready(Err(closed()));
         }
         if self.permit.is_none() {
-            self.permit = ready!(self.records.poll_acquire(cx));
+            self.permit = match self.records.poll_acquire(cx) {
+                Poll::Ready(permit) => permit,
+                Poll::Pending => {
+                    // The room may be held by records that wait for others to go with them.
+                    self.core().producer.hand_over();
+                    return Poll::Pending;
+                }
+            };
         }
-        self.core().capacity.poll_bytes(cx).map(Ok)
+        let room = self.core().capacity.poll_bytes(cx);
+        if room.is_pending() {
+            self.core().producer.hand_over();
+        }
+        room.map(Ok)
     }
 
     /// Enqueues the record; never blocks.

@@ -28,6 +28,20 @@ impl MessageId {
         Self(Kind::Uuid(Uuid::now_v7()))
     }
 
+    /// Generates an id for a moment, in milliseconds since the Unix epoch.
+    pub(crate) fn at(milliseconds: i64) -> Self {
+        let Ok(milliseconds) = u64::try_from(milliseconds) else {
+            return Self::new();
+        };
+        // What is random in a UUID of version 4: all but the bytes with its version and variant.
+        let random = Uuid::new_v4();
+        let [a, b, c, d, e, f, _, g, _, h, i, j, ..] = *random.as_bytes();
+        let random = [a, b, c, d, e, f, g, h, i, j];
+        Self(Kind::Uuid(
+            uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid(),
+        ))
+    }
+
     /// The id as a UUID, unless it is the caller's own text.
     #[must_use]
     pub fn as_uuid(&self) -> Option<Uuid> {
@@ -86,6 +100,16 @@ mod tests {
         assert_eq!(id.as_uuid().unwrap().get_version_num(), 7);
         assert_eq!(id.to_string().len(), 36);
         assert_ne!(id, MessageId::new());
+    }
+
+    #[test]
+    fn an_id_of_a_moment_carries_its_time() {
+        let id = MessageId::at(1_700_000_000_123).as_uuid().unwrap();
+        assert_eq!(id.get_version_num(), 7);
+        let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+        assert_eq!((seconds, nanos), (1_700_000_000, 123_000_000));
+        assert_ne!(MessageId::at(1), MessageId::at(1));
+        assert!(MessageId::at(-1).as_uuid().is_some());
     }
 
     #[test]

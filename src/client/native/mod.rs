@@ -6,5 +6,7 @@ pub(crate) mod headers;
 pub(crate) mod message;
 #[cfg(feature = "testing")]
 pub(crate) mod mock;
+mod outbox;
 pub(crate) mod producer;
+pub(crate) mod reports;
 pub(crate) mod slots;

@@ -8,13 +8,13 @@ use std::{
     os::raw::c_char,
     ptr,
     ptr::NonNull,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, MutexGuard, PoisonError, RwLock, Weak},
     time::Duration,
 };
 
 use rdkafka::{
     ClientConfig,
-    bindings::{self as rd, rd_kafka_msg_status_t, rd_kafka_vtype_t},
+    bindings::{self as rd, rd_kafka_vtype_t},
     client::Client,
     error::KafkaError,
     types::{RDKafkaErrorCode, RDKafkaType},
@@ -22,87 +22,21 @@ use rdkafka::{
 
 use super::{
     headers::HeaderList,
-    slots::{Content, Pool, Reporter, Ticket},
+    outbox::{self, Batch, Outbox, Outgoing},
+    reports::{Delivering, Event, Events, Note, Poller},
+    slots::{Pool, Ticket},
 };
-use crate::{Persistence, ProducerRecord, client::logging::Logging};
+use crate::{
+    ProducerRecord,
+    client::{logging::Logging, topic_name},
+};
 
 /// `RD_KAFKA_PARTITION_UA`: the partitioner chooses.
-const ANY_PARTITION: i32 = -1;
-
-/// What the publisher wants to know of a record when it is reported.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Note {
-    pub(crate) bytes: u32,
-    pub(crate) epoch: Epoch,
-    has_headers: bool,
-}
-
-impl Note {
-    pub(crate) fn new(bytes: u32, epoch: Epoch) -> Self {
-        Self {
-            bytes,
-            epoch,
-            has_headers: false,
-        }
-    }
-}
-
-/// One of two, by turns.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Epoch {
-    #[default]
-    Even,
-    Odd,
-}
-
-/// What librdkafka reports of a record.
-#[derive(Debug)]
-pub(crate) struct Report {
-    /// 0 is a delivery.
-    pub(crate) code: i32,
-    pub(crate) persistence: Persistence,
-    pub(crate) partition: i32,
-    /// Negative where it is not known.
-    pub(crate) offset: i64,
-    /// Negative where it is not known.
-    pub(crate) timestamp: i64,
-    /// What is known beyond the code.
-    pub(crate) detail: Option<Box<String>>,
-}
-
-pub(crate) struct Delivering;
-
-impl Content for Delivering {
-    type Note = Note;
-    type Value = ProducerRecord;
-    type Report = Report;
-    type Kept = Option<HeaderList>;
-}
-
-/// What the thread that polls learns.
-pub(crate) trait Events {
-    /// A record was reported; it may be amended before its future sees it.
-    fn report(&mut self, note: Note, record: &ProducerRecord, report: &mut Report);
-    /// The same, of a record whose future was dropped.
-    fn unawaited(&mut self, record: ProducerRecord, report: Report);
-    /// All reports that had arrived together have been handed out.
-    fn reported(&mut self);
-    /// An error of the client, not of a record.
-    fn error(&mut self, code: i32, reason: &str, fatal: bool);
-}
-
-/// The main queue's events, drained by one thread.
-pub(crate) struct Poller {
-    reporter: Reporter<Delivering>,
-    messages: Vec<*const rd::rd_kafka_message_t>,
-}
-
-// SAFETY: the pointers in `messages` are only used within one call of `poll`.
-unsafe impl Send for Poller {}
+pub(super) const ANY_PARTITION: i32 = -1;
 
 pub(crate) struct Producer {
     topics: RwLock<HashMap<Arc<str>, Topic>>,
+    outbox: Outbox,
     queue: Queue,
     client: Client<Logging>,
     // After the client: until that is destroyed, its threads may read payloads held by slots.
@@ -110,7 +44,7 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    pub(crate) fn new(config: &ClientConfig) -> Result<(Self, Poller), KafkaError> {
+    pub(crate) fn new(config: &ClientConfig) -> Result<(Arc<Self>, Poller), KafkaError> {
         let native = config.create_native_config()?;
         // SAFETY: the configuration is valid and ours.
         unsafe {
@@ -122,32 +56,30 @@ impl Producer {
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, Logging)?;
         // SAFETY: the client is valid; the reference is released by `Queue`.
         let queue = Queue(unsafe { rd::rd_kafka_queue_get_main(client.native_ptr()) });
-        let (pool, reporter) = Pool::new();
-        let producer = Self {
-            topics: RwLock::default(),
-            queue,
-            client,
-            pool,
-        };
-        let poller = Poller {
-            reporter,
-            messages: Vec::new(),
-        };
-        Ok((producer, poller))
+        let mut reporter = None;
+        let producer = Arc::new_cyclic(|producer| {
+            let (pool, completing) = Pool::new(Outgoing::new(Weak::clone(producer)));
+            reporter = Some(completing);
+            Self {
+                topics: RwLock::default(),
+                outbox: Outbox::default(),
+                queue,
+                client,
+                pool,
+            }
+        });
+        let reporter = reporter.expect("made with the pool");
+        Ok((producer, Poller::new(reporter)))
     }
 
-    /// The handle of a topic, from the cache or made now.
-    ///
-    /// # Errors
-    ///
-    /// librdkafka's code, where it refuses the name. The caller has made sure that it has no NUL.
-    pub(crate) fn topic(&self, name: &Arc<str>, check: impl FnOnce() -> bool) -> Option<Topic> {
+    /// The handle of a topic, from the cache or made now; `None` where the name is illegal.
+    fn topic(&self, name: &Arc<str>) -> Option<Topic> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(topic) = topics.get(name) {
             return Some(*topic);
         }
         drop(topics);
-        if !check() {
+        if !topic_name::is_legal(name) {
             return None;
         }
         let text = CString::new(&**name).ok()?;
@@ -167,29 +99,41 @@ impl Producer {
 
     /// Enqueues a record. Never blocks: librdkafka's own limits are off.
     ///
-    /// `topic` must come from this producer.
-    ///
     /// # Errors
     ///
-    /// librdkafka's code, with the record.
+    /// Why it was refused, with the record.
+    #[inline]
     pub(crate) fn produce(
         &self,
-        topic: Topic,
         mut note: Note,
         record: ProducerRecord,
         id_header: Option<&[u8]>,
-    ) -> Result<Ticket<Delivering>, (i32, ProducerRecord)> {
+    ) -> Result<Ticket<Delivering>, (Refusal, ProducerRecord)> {
         note.has_headers = id_header.is_some() || !record.headers.is_empty();
         let mut ticket = self.pool.insert(note, record);
         let address = ticket.address();
         // SAFETY: the address was not given away yet.
         let (record, kept) = unsafe { ticket.contents() };
+        let mut outbox = self.outbox.lock();
+        let Some(topic) = outbox.topic(&record.topic, |name| self.topic(name)) else {
+            drop(outbox);
+            // SAFETY: the address was never given away.
+            return Err((Refusal::IllegalTopic, unsafe { ticket.abort() }));
+        };
+        let (payload, key) = (raw(record.payload.as_deref()), raw(record.key.as_deref()));
+        if !note.has_headers && record.partition.is_none() && record.timestamp.is_none() {
+            let message = outbox::message(address, payload, key);
+            ticket.launch();
+            outbox.push(self.pool.shared(), topic, message);
+            self.report_refused(outbox);
+            return Ok(ticket);
+        }
+        outbox.hand_over(self.pool.shared());
+        self.report_refused(outbox);
         let headers = match note.has_headers {
             true => header_list(record, id_header, kept.take()),
             false => None,
         };
-        let (payload, payload_length) = raw(record.payload.as_deref());
-        let (key, key_length) = raw(record.key.as_deref());
         // SAFETY: the client, the topic and the headers are valid. The key is copied. The payload is
         // not (no flag is set): the slot keeps its `Bytes`, whose heap block doesn't move, until the
         // record's report was handled, and the pool outlives the client. librdkafka never writes to
@@ -204,11 +148,11 @@ impl Producer {
                 rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,
                 0 as c_int,
                 rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE,
-                payload,
-                payload_length,
+                payload.0,
+                payload.1,
                 rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY,
-                key,
-                key_length,
+                key.0,
+                key.1,
                 rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE,
                 address,
                 rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP,
@@ -226,7 +170,26 @@ impl Producer {
             Ok(ticket)
         } else {
             // SAFETY: librdkafka refused the record, so it holds neither the address nor the payload.
-            Err((code, unsafe { ticket.abort() }))
+            Err((Refusal::Code(code), unsafe { ticket.abort() }))
+        }
+    }
+
+    /// Hands over to librdkafka what waits for others to go with it.
+    pub(crate) fn hand_over(&self) {
+        let outgoing = self.pool.shared();
+        if outgoing.is_waiting() {
+            let mut outbox = self.outbox.lock();
+            outbox.hand_over(outgoing);
+            self.report_refused(outbox);
+        }
+    }
+
+    /// Calls the polling thread when there are records for it to report.
+    fn report_refused(&self, outbox: MutexGuard<'_, Batch>) {
+        let refused = outbox.has_refused();
+        drop(outbox);
+        if refused {
+            self.wake();
         }
     }
 
@@ -266,21 +229,23 @@ impl Producer {
 
     /// Handles what has arrived, waiting up to `wait` for the first event.
     pub(crate) fn poll(&self, poller: &mut Poller, wait: Duration, events: &mut dyn Events) {
+        self.hand_over();
         let mut wait = milliseconds(wait);
         loop {
             // SAFETY: the queue is valid; the event is destroyed by `Event`.
-            let event = unsafe { rd::rd_kafka_queue_poll(self.queue.0, wait) };
-            let Some(event) = NonNull::new(event).map(Event) else {
+            let event = unsafe { Event::new(rd::rd_kafka_queue_poll(self.queue.0, wait)) };
+            self.take_refused(poller, events);
+            let Some(event) = event else {
                 return;
             };
             wait = 0;
             // SAFETY: the event is valid.
-            match unsafe { rd::rd_kafka_event_type(event.0.as_ptr()) } {
+            match unsafe { rd::rd_kafka_event_type(event.as_ptr()) } {
                 rd::RD_KAFKA_EVENT_DR => poller.reports(&event, events),
                 rd::RD_KAFKA_EVENT_ERROR => {
                     // SAFETY: the event is an error event.
                     let (code, reason, fatal) = unsafe {
-                        let event = event.0.as_ptr();
+                        let event = event.as_ptr();
                         (
                             rd::rd_kafka_event_error(event) as i32,
                             text(rd::rd_kafka_event_error_string(event)),
@@ -297,7 +262,7 @@ impl Producer {
                     let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
                     // SAFETY: the event is a log event; its texts live as long as it does.
                     let (facility, line) = unsafe {
-                        let event = event.0.as_ptr();
+                        let event = event.as_ptr();
                         rd::rd_kafka_event_log(event, &mut facility, &mut line, &mut level);
                         (text(facility), text(line))
                     };
@@ -309,68 +274,27 @@ impl Producer {
     }
 }
 
-impl Poller {
-    fn reports(&mut self, event: &Event, events: &mut dyn Events) {
-        let event = event.0.as_ptr();
-        // SAFETY: the event is a delivery-report event.
-        let count = unsafe { rd::rd_kafka_event_message_count(event) };
-        self.messages.clear();
-        self.messages.reserve(count);
-        // SAFETY: there is room for `count` pointers, and librdkafka says how many it wrote.
-        unsafe {
-            let written =
-                rd::rd_kafka_event_message_array(event, self.messages.as_mut_ptr(), count);
-            self.messages.set_len(written);
+impl Producer {
+    fn take_refused(&self, poller: &mut Poller, events: &mut dyn Events) {
+        let refused = self.outbox.lock().take_refused();
+        if refused.is_empty() {
+            return;
         }
-        for &message in &self.messages {
-            // SAFETY: the message is valid until the event is destroyed; its opaque pointer is the
-            // address that `produce` gave, reported once.
-            unsafe {
-                let address = (*message)._private;
-                let (note, record, kept) = self.reporter.contents(address);
-                if note.has_headers {
-                    *kept = HeaderList::detach(message);
-                }
-                let mut report = Report::read(message);
-                events.report(note, record, &mut report);
-                if let Some((record, report)) = self.reporter.complete(address, report) {
-                    events.unawaited(record, report);
-                }
-            }
+        for (address, code) in refused {
+            // SAFETY: the address is a slot's of this producer, and librdkafka refused its record.
+            unsafe { poller.refused(address, code, events) };
         }
-        self.messages.clear();
         events.reported();
-    }
-
-    /// Shows every record that is on its way.
-    pub(crate) fn for_each_in_flight(&mut self, f: impl FnMut(Note, &ProducerRecord)) {
-        self.reporter.for_each_in_flight(f);
     }
 }
 
-impl Report {
-    /// # Safety
-    ///
-    /// `message` is a message of a delivery-report event that has not been destroyed.
-    unsafe fn read(message: *const rd::rd_kafka_message_t) -> Self {
-        // SAFETY: the message is valid. The code is read as an integer, since a broker may send one
-        // that this version's enum doesn't have.
-        unsafe {
-            Self {
-                code: ptr::addr_of!((*message).err).cast::<i32>().read(),
-                persistence: match rd::rd_kafka_message_status(message) {
-                    rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => {
-                        Persistence::NotPersisted
-                    }
-                    _ => Persistence::PossiblyPersisted,
-                },
-                partition: (*message).partition,
-                offset: (*message).offset,
-                timestamp: rd::rd_kafka_message_timestamp(message, ptr::null_mut()),
-                detail: None,
-            }
-        }
-    }
+/// Why a record was not enqueued.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Refusal {
+    /// Its topic's name breaks Kafka's rule.
+    IllegalTopic,
+    /// librdkafka's code.
+    Code(i32),
 }
 
 impl Drop for Producer {
@@ -388,8 +312,14 @@ impl Drop for Producer {
 }
 
 /// A topic's handle; valid as long as its producer.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Topic(NonNull<rd::rd_kafka_topic_t>);
+
+impl Topic {
+    pub(super) fn as_ptr(self) -> *mut rd::rd_kafka_topic_t {
+        self.0.as_ptr()
+    }
+}
 
 // SAFETY: librdkafka's handles may be used by any thread.
 unsafe impl Send for Topic {}
@@ -407,15 +337,6 @@ impl Drop for Queue {
     fn drop(&mut self) {
         // SAFETY: the reference is ours and is released once, before the client is destroyed.
         unsafe { rd::rd_kafka_queue_destroy(self.0) };
-    }
-}
-
-struct Event(NonNull<rd::rd_kafka_event_t>);
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        // SAFETY: the event is ours and is destroyed once.
-        unsafe { rd::rd_kafka_event_destroy(self.0.as_ptr()) };
     }
 }
 

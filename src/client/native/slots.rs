@@ -59,6 +59,8 @@ pub(crate) trait Content: 'static {
     type Report: Send;
     /// What stays with the slot from one use to the next.
     type Kept: Default + Send;
+    /// What belongs to all slots together.
+    type Shared: Send + Sync;
 }
 
 /// What the reporter touches comes first, in one cache line where the report is small: the slots
@@ -90,6 +92,7 @@ impl<C: Content> Slot<C> {
 pub(crate) struct Pool<C: Content> {
     free: Mutex<Vec<SlotPtr<C>>>,
     chunks: Mutex<Vec<Box<[Slot<C>]>>>,
+    shared: C::Shared,
 }
 
 struct SlotPtr<C: Content>(NonNull<Slot<C>>);
@@ -115,10 +118,11 @@ unsafe impl<C: Content> Sync for Pool<C> {}
 
 impl<C: Content> Pool<C> {
     /// Makes an empty pool and the one handle that completes its slots.
-    pub(crate) fn new() -> (Arc<Self>, Reporter<C>) {
+    pub(crate) fn new(shared: C::Shared) -> (Arc<Self>, Reporter<C>) {
         let pool = Arc::new(Self {
             free: Mutex::new(Vec::new()),
             chunks: Mutex::new(Vec::new()),
+            shared,
         });
         let reporter = Reporter {
             pool: Arc::clone(&pool),
@@ -128,6 +132,7 @@ impl<C: Content> Pool<C> {
     }
 
     /// Puts a value into a free slot.
+    #[inline]
     pub(crate) fn insert(self: &Arc<Self>, note: C::Note, value: C::Value) -> Ticket<C> {
         let free = lock(&self.free).pop();
         let slot = free.unwrap_or_else(|| self.grow());
@@ -144,6 +149,10 @@ impl<C: Content> Pool<C> {
         }
     }
 
+    pub(crate) fn shared(&self) -> &C::Shared {
+        &self.shared
+    }
+
     #[cold]
     fn grow(&self) -> SlotPtr<C> {
         let chunk: Box<[Slot<C>]> = (0..CHUNK).map(|_| Slot::new()).collect();
@@ -155,6 +164,23 @@ impl<C: Content> Pool<C> {
         lock(&self.chunks).push(chunk);
         lock(&self.free).append(&mut slots);
         slot
+    }
+
+    /// Frees the slot in place.
+    ///
+    /// # Safety
+    ///
+    /// As [`take`](Self::take).
+    unsafe fn free(&self, slot: SlotPtr<C>) {
+        // SAFETY: the caller owns the slot.
+        unsafe {
+            let slot = slot.0.as_ref();
+            *slot.waker.get() = None;
+            *slot.value.get() = None;
+            *slot.report.get() = None;
+            slot.state.store(FREE, Relaxed);
+        }
+        lock(&self.free).push(slot);
     }
 
     /// Takes value and report out and frees the slot.
@@ -200,6 +226,10 @@ impl<C: Content> Ticket<C> {
             let value = (*slot.value.get()).as_ref().expect("inserted with a value");
             (value, &mut *slot.kept.get())
         }
+    }
+
+    pub(crate) fn shared(&self) -> &C::Shared {
+        self.pool.shared()
     }
 
     /// The address to be given away; it comes back in [`Reporter::complete`].
@@ -268,21 +298,27 @@ impl<C: Content> Ticket<C> {
         }
     }
 
-    /// Takes value and report.
+    /// Shows value and report, then drops the value.
     ///
     /// # Panics
     ///
     /// When `poll_done` has not answered `Ready`.
-    pub(crate) fn finish(self) -> (C::Value, C::Report) {
+    #[inline]
+    pub(crate) fn finish<T>(self, f: impl FnOnce(&mut C::Value, C::Report) -> T) -> T {
         assert_eq!(
             self.slot().state.load(Acquire),
             DONE,
             "polled to completion"
         );
-        let (slot, pool) = self.into_parts();
-        // SAFETY: the state is DONE: the reporter will not touch the slot again.
-        let (value, report) = unsafe { pool.take(slot) };
-        (value, report.expect("a report comes before DONE"))
+        // SAFETY: the state is DONE: the cells are this ticket's, and the reporter will not touch the
+        // slot again.
+        let (value, report) = unsafe {
+            let slot = self.slot();
+            (&mut *slot.value.get(), (*slot.report.get()).take())
+        };
+        let value = value.as_mut().expect("a slot in use holds a value");
+        f(value, report.expect("a report comes before DONE"))
+        // The ticket's drop frees value and slot.
     }
 }
 
@@ -298,7 +334,7 @@ impl<C: Content> Drop for Ticket<C> {
             }
         }
         // SAFETY: the state is DONE: the slot belongs to this ticket, which ends here.
-        drop(unsafe { self.pool.take(self.slot) });
+        unsafe { self.pool.free(self.slot) };
     }
 }
 
@@ -309,32 +345,49 @@ pub(crate) struct Reporter<C: Content> {
 }
 
 impl<C: Content> Reporter<C> {
-    /// What a slot that has not been completed holds: note, value, and what it keeps.
+    /// The note of a slot that has not been completed, and what the slot keeps.
     ///
     /// # Safety
     ///
     /// `address` came from [`Ticket::address`] of this pool, was given away, and has not been
     /// completed since.
-    pub(crate) unsafe fn contents(
-        &mut self,
-        address: *mut c_void,
-    ) -> (C::Note, &C::Value, &mut C::Kept) {
-        // SAFETY: note and value are only read until DONE, which only this reporter can set, and `kept`
+    pub(crate) unsafe fn note(&mut self, address: *mut c_void) -> (C::Note, &mut C::Kept) {
+        // SAFETY: the note is only read until DONE, which only this reporter can set, and `kept`
         // is the reporter's once the address was given away.
         unsafe {
             let slot = &*address.cast::<Slot<C>>();
-            let value = (*slot.value.get())
-                .as_ref()
-                .expect("in use until completed");
-            (*slot.note.get(), value, &mut *slot.kept.get())
+            (*slot.note.get(), &mut *slot.kept.get())
         }
+    }
+
+    /// The value of a slot that has not been completed.
+    ///
+    /// # Safety
+    ///
+    /// As [`note`](Self::note).
+    pub(crate) unsafe fn value(&self, address: *mut c_void) -> &C::Value {
+        // SAFETY: the value is only read until DONE, which only this reporter can set.
+        let value = unsafe { (*(*address.cast::<Slot<C>>()).value.get()).as_ref() };
+        value.expect("in use until completed")
+    }
+
+    /// Fetches what `complete` will touch into this core's cache, where that can be asked for.
+    pub(crate) fn prefetch(&self, address: *mut c_void) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch has no effect but on speed, whatever the address.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(address.cast_const().cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
     }
 
     /// Completes a slot and wakes its future. Where the future is gone, value and report come back.
     ///
     /// # Safety
     ///
-    /// As [`contents`](Self::contents); and `address` must not be used again afterwards.
+    /// As [`note`](Self::note); and `address` must not be used again afterwards.
     pub(crate) unsafe fn complete(
         &mut self,
         address: *mut c_void,
@@ -417,6 +470,7 @@ mod tests {
 
     struct Text;
     impl Content for Text {
+        type Shared = ();
         type Note = u32;
         type Value = Arc<str>;
         type Report = u32;
@@ -445,7 +499,7 @@ mod tests {
 
     #[test]
     fn a_report_wakes_the_last_waker_and_frees_the_slot() {
-        let (pool, mut reporter) = Pool::<Text>::new();
+        let (pool, mut reporter) = Pool::<Text>::new(());
         let value: Arc<str> = "v".into();
         let (ticket, address) = launch(&pool, &value);
         let (first, second) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
@@ -459,9 +513,7 @@ mod tests {
         }
         assert!(complete(&mut reporter, address, 7).is_none());
         assert_eq!((first.0.load(SeqCst), second.0.load(SeqCst)), (0, 1));
-        let (back, report) = ticket.finish();
-        assert_eq!((&*back, report), ("v", 7));
-        drop(back);
+        ticket.finish(|back, report| assert_eq!((&**back, report), ("v", 7)));
         assert_eq!(Arc::strong_count(&value), 1);
         let (again, _) = launch(&pool, &value);
         assert_eq!(again.address() as usize, address, "the slot is used again");
@@ -469,16 +521,16 @@ mod tests {
 
     #[test]
     fn a_report_may_come_before_the_launch() {
-        let (pool, mut reporter) = Pool::<Text>::new();
+        let (pool, mut reporter) = Pool::<Text>::new(());
         let ticket = pool.insert(0, "v".into());
         assert!(complete(&mut reporter, ticket.address() as usize, 1).is_none());
         ticket.launch();
-        assert_eq!(ticket.finish().1, 1);
+        assert_eq!(ticket.finish(|_, report| report), 1);
     }
 
     #[test]
     fn a_dropped_ticket_leaves_the_value_to_the_reporter() {
-        let (pool, mut reporter) = Pool::<Text>::new();
+        let (pool, mut reporter) = Pool::<Text>::new(());
         let value: Arc<str> = "v".into();
         let (ticket, address) = launch(&pool, &value);
         let waker = Waker::from(Arc::new(Counter::default()));
@@ -497,7 +549,7 @@ mod tests {
 
     #[test]
     fn an_aborted_value_comes_back() {
-        let (pool, _reporter) = Pool::<Text>::new();
+        let (pool, _reporter) = Pool::<Text>::new(());
         let mut ticket = pool.insert(0, "v".into());
         // SAFETY: the address was never given away.
         unsafe {
@@ -517,7 +569,7 @@ mod tests {
 
     #[test]
     fn dropping_a_ticket_after_its_report_frees_the_value() {
-        let (pool, mut reporter) = Pool::<Text>::new();
+        let (pool, mut reporter) = Pool::<Text>::new(());
         let value: Arc<str> = "v".into();
         let (ticket, address) = launch(&pool, &value);
         assert!(complete(&mut reporter, address, 1).is_none());
@@ -530,7 +582,7 @@ mod tests {
     fn threads_race_the_reporter() {
         const SENDERS: usize = 4;
         const EACH: usize = if cfg!(miri) { 50 } else { 20_000 };
-        let (pool, mut reporter) = Pool::<Text>::new();
+        let (pool, mut reporter) = Pool::<Text>::new(());
         let value: Arc<str> = "v".into();
         let (sender, receiver) = std::sync::mpsc::channel::<usize>();
         let finished = AtomicUsize::new(0);
@@ -553,7 +605,10 @@ mod tests {
                                 while ticket.poll_done(&mut cx).is_pending() {
                                     std::thread::park();
                                 }
-                                assert_eq!(ticket.finish().1 as usize, address & 0xffff);
+                                assert_eq!(
+                                    ticket.finish(|_, report| report) as usize,
+                                    address & 0xffff
+                                );
                                 finished.fetch_add(1, SeqCst);
                             }
                         }
