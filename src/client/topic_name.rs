@@ -41,7 +41,7 @@ mod tests {
             (".", "is reserved"),
             ("..", "is reserved"),
             ("a b", "illegal character"),
-            ("a\0", r"`a\0` has an illegal"),
+            ("a\0", r"`a\u{0}` has an illegal"),
             ("a\r\n", r"`a\r\n` has an illegal"),
             ("ü", "illegal character"),
             (&too_long, "is 250 bytes long"),

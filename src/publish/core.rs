@@ -40,7 +40,8 @@ pub(super) struct Core {
 /// A flush or a close, for the thread that polls.
 pub(super) struct Request {
     pub(super) closes: bool,
-    pub(super) deadline: Instant,
+    /// `None` is never.
+    pub(super) deadline: Option<Instant>,
     pub(super) reply: Option<oneshot::Sender<Flushed>>,
 }
 
@@ -142,8 +143,13 @@ impl Core {
         epoch(self.epoch.fetch_xor(true, SeqCst))
     }
 
-    pub(super) fn in_flight(&self, epoch: Epoch) -> usize {
-        self.in_flight[epoch as usize].load(SeqCst)
+    /// How many records of an epoch are on their way, or of both.
+    pub(super) fn outstanding(&self, epoch: Option<Epoch>) -> usize {
+        let count = |epoch: Epoch| self.in_flight[epoch as usize].load(SeqCst);
+        match epoch {
+            Some(epoch) => count(epoch),
+            None => count(Epoch::Even) + count(Epoch::Odd),
+        }
     }
 
     pub(super) fn request(&self, request: Request) {

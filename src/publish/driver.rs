@@ -53,7 +53,10 @@ pub(super) struct Driver {
 struct Pending {
     /// The epoch whose records it waits for; a close waits for all.
     epoch: Option<Epoch>,
-    deadline: Instant,
+    /// `None` is never.
+    deadline: Option<Instant>,
+    /// When a close stops waiting for the reports of what it gave up.
+    purged_by: Option<Instant>,
     delivered_before: u64,
     reply: Option<oneshot::Sender<Flushed>>,
 }
@@ -110,10 +113,10 @@ impl Driver {
                 let dropped = core.is_dropped();
                 match core.next_request() {
                     Some(request) => self.begin(request.closes, request.deadline, request.reply),
-                    None if dropped && self.outstanding(None) == 0 => return,
+                    None if dropped && core.outstanding(None) == 0 => return,
                     None if dropped => {
-                        let deadline = Instant::now() + self.delivery_timeout + PURGE_LIMIT;
-                        self.begin(true, deadline, None);
+                        let limit = self.delivery_timeout.saturating_add(PURGE_LIMIT);
+                        self.begin(true, Instant::now().checked_add(limit), None);
                     }
                     None => {}
                 }
@@ -122,34 +125,39 @@ impl Driver {
         }
     }
 
-    fn begin(&mut self, closes: bool, deadline: Instant, reply: Option<oneshot::Sender<Flushed>>) {
+    fn begin(
+        &mut self,
+        closes: bool,
+        deadline: Option<Instant>,
+        reply: Option<oneshot::Sender<Flushed>>,
+    ) {
         let epoch = (!closes).then(|| self.tally.core.next_epoch());
         self.tally.collects_failed = true;
         self.pending = Some(Pending {
             epoch,
             deadline,
+            purged_by: None,
             delivered_before: self.tally.delivered,
             reply,
         });
     }
 
     fn advance(&mut self) {
-        let Some(pending) = &self.pending else {
+        let Some(pending) = &mut self.pending else {
             return;
         };
         let (epoch, now) = (pending.epoch, Instant::now());
-        let late = now >= pending.deadline;
-        if self.outstanding(epoch) > 0 {
-            match epoch {
-                _ if !late => return,
-                Some(_) => self.leave_undelivered(epoch),
-                None if now < pending.deadline + PURGE_LIMIT => {
-                    self.tally.purging = true;
-                    self.tally.core.producer.purge(true);
-                    return;
-                }
-                None => self.leave_undelivered(None),
+        if self.tally.core.outstanding(epoch) > 0 {
+            if pending.deadline.is_none_or(|deadline| now < deadline) {
+                return;
             }
+            let purged_by = *pending.purged_by.get_or_insert(now + PURGE_LIMIT);
+            if epoch.is_none() && now < purged_by {
+                self.tally.purging = true;
+                self.tally.core.producer.purge(true);
+                return;
+            }
+            self.leave_undelivered(epoch);
         }
         self.finish();
     }
@@ -186,14 +194,6 @@ impl Driver {
                 undelivered = lost.undelivered.len(),
                 "records were lost with the publisher: call `close` before it is dropped"
             );
-        }
-    }
-
-    fn outstanding(&self, epoch: Option<Epoch>) -> usize {
-        let core = &self.tally.core;
-        match epoch {
-            Some(epoch) => core.in_flight(epoch),
-            None => core.in_flight(Epoch::Even) + core.in_flight(Epoch::Odd),
         }
     }
 }

@@ -108,7 +108,7 @@ impl Publisher {
         let (reply, answer) = oneshot::channel();
         self.core().request(Request {
             closes,
-            deadline: Instant::now() + deadline,
+            deadline: Instant::now().checked_add(deadline),
             reply: Some(reply),
         });
         answer

@@ -295,12 +295,11 @@ impl ProducerSettings {
             "idempotence needs `queuing.strategy=fifo`: leave it out, or turn idempotence off",
         );
         refuse(
-            !idempotent
-                && self
-                    .properties
-                    .get("transactional.id")
-                    .is_some_and(|id| !id.is_empty()),
-            "`transactional.id` needs idempotence: turn it on, or leave the id out",
+            self.properties
+                .get("transactional.id")
+                .is_some_and(|id| !id.is_empty()),
+            "`transactional.id` would leave every publish waiting for a transaction to begin, and \
+             the publisher begins none: leave it out",
         );
         refuse(
             !idempotent

@@ -100,13 +100,6 @@ impl MockCluster {
         // SAFETY: the cluster is valid; an unknown broker is an error.
         check(unsafe { rd::rd_kafka_mock_broker_set_up(self.cluster.as_ptr(), broker) })
     }
-
-    pub(crate) fn set_topic_error(&self, name: &CStr, code: rd::rd_kafka_resp_err_t) {
-        // SAFETY: the cluster is valid, and the name is copied.
-        unsafe {
-            rd::rd_kafka_mock_topic_set_error(self.cluster.as_ptr(), name.as_ptr(), code);
-        }
-    }
 }
 
 fn check(code: rd::rd_kafka_resp_err_t) -> Result<(), KafkaError> {
