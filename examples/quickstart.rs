@@ -1,0 +1,102 @@
+//! Orders are published, dispatched through a tower stack, and accounted for.
+//!
+//! ```text
+//! cargo run --example quickstart
+//! ```
+//!
+//! Runs on an embedded broker; with `KAFKA_BOOTSTRAP_SERVERS` set, on that cluster.
+
+use std::{sync::Arc, time::Duration};
+
+use kafka_tower::{
+    BoxError, Consumer, ConsumerRecord, ConsumerSettings, Outcome, ProducerRecord,
+    ProducerSettings, PublishExt, Publisher, serve, testing::TestKafka,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tower::{ServiceBuilder, service_fn};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    id: u32,
+    item: String,
+}
+
+/// The business end: it knows orders, not Kafka.
+async fn handle(record: ConsumerRecord) -> Result<Outcome, BoxError> {
+    let order: Order = serde_json::from_slice(record.payload().unwrap_or_default())?;
+    println!("  handled   {:>2}: {}", order.id, order.item);
+    Ok(Outcome::Ack)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let kafka = TestKafka::from_env().await?;
+    let orders = kafka.unique_topic("orders", 3).await?;
+    let broken = kafka.unique_topic("orders.broken", 1).await?;
+    let settings = ProducerSettings::high_reliability(kafka.bootstrap_servers());
+    let publisher = Publisher::new(settings)?;
+
+    println!("published to {orders}:");
+    for (id, item) in (1..).zip(["tea", "coffee", "a broken one", "milk", "sugar"]) {
+        let record = ProducerRecord::to(orders.as_str()).key(format!("customer-{id}"));
+        let record = match item {
+            "a broken one" => record.payload("{ this is no JSON"),
+            item => record.json(&Order {
+                id,
+                item: item.to_owned(),
+            })?,
+        };
+        let delivery = publisher.send(record).await?;
+        println!("  {item:<12} → partition {}, offset {:?}", delivery.partition, delivery.offset);
+    }
+
+    // A record that fails is moved to another topic, and only then is its offset committed.
+    let rescue = |publisher: Publisher, topic: Arc<str>| {
+        move |record: ConsumerRecord, error: BoxError| {
+            let copy = ProducerRecord::to(Arc::clone(&topic))
+                .payload(record.payload_bytes().unwrap_or_default())
+                .header("reason", error.to_string());
+            let publisher = publisher.clone();
+            async move {
+                let to = publisher.send(copy).await?;
+                println!("  moved      : {error}");
+                Ok::<_, BoxError>(Outcome::Moved { to })
+            }
+        }
+    };
+    let rescue = rescue(publisher.clone(), broken.as_str().into());
+    let handled = Arc::new(Semaphore::new(0));
+    let done = Arc::clone(&handled);
+    let service = ServiceBuilder::new()
+        .map_result(move |result: Result<Outcome, BoxError>| {
+            done.add_permits(1);
+            result
+        })
+        .concurrency_limit(16)
+        .timeout(Duration::from_secs(5))
+        .service(service_fn(move |record: ConsumerRecord| {
+            let rescue = rescue.clone();
+            async move {
+                match handle(record.clone()).await {
+                    Ok(outcome) => Ok(outcome),
+                    Err(error) => rescue(record, error).await,
+                }
+            }
+        }));
+
+    println!("consumed:");
+    let settings = ConsumerSettings::new(kafka.bootstrap_servers(), format!("{orders}-service"))
+        .topics([orders]);
+    let all_handled = async move {
+        let _ = handled.acquire_many(5).await;
+    };
+    let summary = serve(Consumer::with_settings(settings)?, service)
+        .with_graceful_shutdown(all_handled)
+        .await?;
+    println!("{summary}");
+
+    let flushed = publisher.close(Duration::from_secs(5)).await;
+    assert!(flushed.undelivered.is_empty(), "everything was delivered");
+    Ok(())
+}
