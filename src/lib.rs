@@ -1,4 +1,45 @@
 //! Publish to and consume from Apache Kafka as `tower` services.
+//!
+//! * [`Publisher`] is a `tower::Service` that takes a [`ProducerRecord`] and resolves when Kafka's
+//!   delivery report arrives. A failure gives the record back, classified.
+//! * [`serve`] dispatches each [`ConsumerRecord`] through a service of yours, with whatever
+//!   `tower::Layer`s stand around it, and commits only what is complete.
+//!
+//! librdkafka, through the `rdkafka` crate, is the client underneath.
+//!
+//! # Example
+//!
+//! ```
+//! use kafka_tower::{
+//!     BoxError, ConsumerRecord, ProducerRecord, PublishExt, serve, testing::EmbeddedKafka,
+//! };
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), BoxError> {
+//! let kafka = EmbeddedKafka::start().await?;
+//! kafka.publisher().send(ProducerRecord::to("orders").key("42").payload("tea")).await?;
+//!
+//! let (handled, mut done) = tokio::sync::mpsc::channel(1);
+//! let handler = tower::service_fn(move |record: ConsumerRecord| {
+//!     let handled = handled.clone();
+//!     async move { handled.send(record).await }
+//! });
+//! let summary = serve(kafka.consumer("order-service", ["orders"]), handler)
+//!     .with_graceful_shutdown(async move {
+//!         let record = done.recv().await.expect("a record");
+//!         assert_eq!(record.payload(), Some(&b"tea"[..]));
+//!     })
+//!     .await?;
+//! assert_eq!(summary.acked, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Cargo features
+//!
+//! * `json` (default): [`ProducerRecord::json`]
+//! * `testing`: the module `testing`, with an embedded broker
+//! * `ssl`, `ssl-vendored`, `sasl`, `zstd`, `cmake-build`: rdkafka's own, passed through
 
 mod client;
 mod consume;
@@ -21,3 +62,7 @@ pub use self::record::{
     ConsumerRecord, ConsumerRecordBuilder, Delivery, Extensions, Headers, IntoBytes, MessageId,
     Outcome, ProducerRecord,
 };
+
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,7 @@
 //! Commits: only ever a lane's watermark, and counted only when Kafka's answer says so.
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,9 +19,9 @@ pub(super) const COMMIT_TIME: Duration = Duration::from_secs(5);
 /// How often a commit is tried while somebody waits for it.
 const HURRIED: Duration = Duration::from_millis(100);
 
-/// Commits on their way.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
+    /// The parts of the commit on its way.
     pending: Vec<Pending>,
     last: Option<Instant>,
     last_error: Option<i32>,
@@ -50,16 +51,19 @@ impl Driver {
         }
     }
 
-    /// Starts a commit of the new watermarks of some lanes.
+    /// Starts a commit of the new watermarks of some lanes, unless one is on its way: librdkafka
+    /// sends a commit that failed once more, and would set the group back by it if a later one had
+    /// overtaken it.
     pub(super) fn commit(&mut self, which: impl Fn(u64) -> bool) {
+        if !self.commits.pending.is_empty() {
+            return;
+        }
         let mut list = TopicPartitionList::new();
-        let already = self.commits.pending.len();
         for (&generation, lane) in &mut self.lanes {
             let Some(offset) = lane.watermark.filter(|_| which(generation)) else {
                 continue;
             };
-            let known = lane.committed.max(lane.committing);
-            if known.is_some_and(|known| known >= offset)
+            if lane.committed.is_some_and(|known| known >= offset)
                 || list
                     .add_partition_offset(&lane.topic, lane.partition, Offset::Offset(offset))
                     .is_err()
@@ -80,7 +84,7 @@ impl Driver {
         }
         self.commits.last = Some(Instant::now());
         if let Err(code) = commit::commit(&self.consumer, &list) {
-            for pending in self.commits.pending.split_off(already) {
+            for pending in mem::take(&mut self.commits.pending) {
                 self.commit_failed(&pending, code);
             }
         }

@@ -35,7 +35,7 @@ pub(super) struct Lane {
     pub(super) ended: bool,
     /// The next offset to read when all that was completed is left out.
     pub(super) watermark: Option<i64>,
-    /// The latest watermark handed to a commit whose result is not known.
+    /// The watermark in the commit on its way.
     pub(super) committing: Option<i64>,
     /// The latest watermark that Kafka confirmed.
     pub(super) committed: Option<i64>,
