@@ -14,7 +14,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use kafka_tower::{ProducerRecord, ProducerSettings, Publisher, testing::TestKafka};
+use kafka_tower::{
+    DeliveryFuture, ProducerRecord, ProducerSettings, Publisher, testing::TestKafka,
+};
 use rdkafka::{
     ClientConfig, ClientContext,
     message::{DeliveryResult, Header, OwnedHeaders},
@@ -31,7 +33,7 @@ const IN_FLIGHT: usize = 50_000;
 const PARTITIONS: i32 = 4;
 const HEADER: &str = "message-id";
 
-pub async fn round(
+pub(crate) async fn round(
     kafka: &TestKafka,
     report: &mut Report,
     records: usize,
@@ -165,25 +167,18 @@ async fn future(load: &Load) -> Sample {
     let clock = Clock::start();
     for _ in 0..load.records {
         if deliveries.len() == IN_FLIGHT {
-            let oldest = deliveries.pop_front().expect("not empty");
-            Future::await_delivery(oldest).await;
+            let oldest: rdkafka::producer::DeliveryFuture =
+                deliveries.pop_front().expect("not empty");
+            oldest.await.expect("not cancelled").expect("delivered");
         }
         deliveries.push_back(send());
     }
     for delivery in deliveries {
-        Future::await_delivery(delivery).await;
+        delivery.await.expect("not cancelled").expect("delivered");
     }
     let sample = clock.sample("FutureProducer", load.records);
     producer.flush(Duration::from_secs(5)).expect("flushed");
     sample
-}
-
-struct Future;
-
-impl Future {
-    async fn await_delivery(delivery: rdkafka::producer::DeliveryFuture) {
-        delivery.await.expect("not cancelled").expect("delivered");
-    }
 }
 
 async fn ours(load: &Load) -> Sample {
@@ -202,8 +197,8 @@ async fn ours(load: &Load) -> Sample {
     let clock = Clock::start();
     for _ in 0..load.records {
         if deliveries.len() == IN_FLIGHT {
-            let oldest = deliveries.pop_front().expect("not empty");
-            Result::expect(oldest.await, "delivered");
+            let oldest: DeliveryFuture = deliveries.pop_front().expect("not empty");
+            oldest.await.expect("delivered");
         }
         poll_fn(|cx| publisher.poll_ready(cx)).await.expect("open");
         deliveries.push_back(publisher.call(record()));

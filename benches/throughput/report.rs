@@ -3,30 +3,30 @@
 use std::time::{Duration, Instant};
 
 /// What one subject did in one round.
-pub struct Sample {
-    pub subject: &'static str,
-    pub records: usize,
-    pub wall: Duration,
-    pub cpu: Duration,
+pub(crate) struct Sample {
+    pub(crate) subject: &'static str,
+    pub(crate) records: usize,
+    pub(crate) wall: Duration,
+    pub(crate) cpu: Duration,
     /// p50 and p99 of one record's way, where that was measured.
-    pub latency: Option<(Duration, Duration)>,
+    pub(crate) latency: Option<(Duration, Duration)>,
 }
 
 /// Wall-clock and processor time of this process, from a starting point.
-pub struct Clock {
+pub(crate) struct Clock {
     wall: Instant,
     cpu: Duration,
 }
 
 impl Clock {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self {
             wall: Instant::now(),
             cpu: cpu_time(),
         }
     }
 
-    pub fn sample(&self, subject: &'static str, records: usize) -> Sample {
+    pub(crate) fn sample(&self, subject: &'static str, records: usize) -> Sample {
         Sample {
             subject,
             records,
@@ -53,7 +53,7 @@ fn cpu_time() -> Duration {
     duration(usage.ru_utime) + duration(usage.ru_stime)
 }
 
-pub struct Report {
+pub(crate) struct Report {
     work: &'static str,
     /// The subjects in the order of their first round; the first is what the others are held
     /// against.
@@ -61,14 +61,14 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(work: &'static str) -> Self {
+    pub(crate) fn new(work: &'static str) -> Self {
         Self {
             work,
             subjects: Vec::new(),
         }
     }
 
-    pub fn add(&mut self, sample: Sample) {
+    pub(crate) fn add(&mut self, sample: Sample) {
         let subject = sample.subject;
         match self.subjects.iter_mut().find(|(name, _)| *name == subject) {
             Some((_, samples)) => samples.push(sample),
@@ -76,7 +76,7 @@ impl Report {
         }
     }
 
-    pub fn print(&self, json: bool) {
+    pub(crate) fn print(&self, json: bool) {
         let Some((_, base)) = self.subjects.first() else {
             return;
         };

@@ -100,12 +100,12 @@ impl Core {
         self.producer
             .produce(note, record, self.message_id_header.as_deref())
             .map(DeliveryFuture::waiting)
-            .map_err(|(refusal, record)| match refusal {
-                Refusal::IllegalTopic => {
+            .map_err(|refused| match *refused {
+                (Refusal::IllegalTopic, record) => {
                     let problem = topic_name::problem(&record.topic);
                     failure::refused(record, problem)
                 }
-                Refusal::Code(code) => {
+                (Refusal::Code(code), record) => {
                     failure::failed(record, code, Persistence::NotPersisted, None)
                 }
             })

@@ -85,6 +85,7 @@ impl Headers {
     }
 
     /// All headers in order: key, and value or null.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> + Clone {
         self.entries()
             .iter()

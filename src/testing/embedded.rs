@@ -133,7 +133,6 @@ impl EmbeddedKafka {
     /// # Panics
     ///
     /// When the name of the group or of a topic is illegal.
-    #[must_use]
     pub fn consumer<T: Into<String>>(
         &self,
         group: &str,

@@ -108,7 +108,7 @@ impl Producer {
         mut note: Note,
         record: ProducerRecord,
         id_header: Option<&[u8]>,
-    ) -> Result<Ticket<Delivering>, (Refusal, ProducerRecord)> {
+    ) -> Result<Ticket<Delivering>, Box<(Refusal, ProducerRecord)>> {
         note.has_headers = id_header.is_some() || !record.headers.is_empty();
         let mut ticket = self.pool.insert(note, record);
         let address = ticket.address();
@@ -118,7 +118,7 @@ impl Producer {
         let Some(topic) = outbox.topic(&record.topic, |name| self.topic(name)) else {
             drop(outbox);
             // SAFETY: the address was never given away.
-            return Err((Refusal::IllegalTopic, unsafe { ticket.abort() }));
+            return Err(Box::new((Refusal::IllegalTopic, unsafe { ticket.abort() })));
         };
         let (payload, key) = (raw(record.payload.as_deref()), raw(record.key.as_deref()));
         if !note.has_headers && record.partition.is_none() && record.timestamp.is_none() {
@@ -170,7 +170,7 @@ impl Producer {
             Ok(ticket)
         } else {
             // SAFETY: librdkafka refused the record, so it holds neither the address nor the payload.
-            Err((Refusal::Code(code), unsafe { ticket.abort() }))
+            Err(Box::new((Refusal::Code(code), unsafe { ticket.abort() })))
         }
     }
 

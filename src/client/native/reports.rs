@@ -51,6 +51,10 @@ pub(crate) struct Report {
     /// Negative where it is not known.
     pub(crate) timestamp: i64,
     /// What is known beyond the code.
+    #[expect(
+        clippy::box_collection,
+        reason = "thin, so that a slot's report fits its cache line"
+    )]
     pub(crate) detail: Option<Box<String>>,
 }
 

@@ -344,6 +344,10 @@ pub(crate) struct Reporter<C: Content> {
     _not_sync: PhantomData<std::cell::Cell<()>>,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "that there is one reporter, borrowed, is what makes it sound"
+)]
 impl<C: Content> Reporter<C> {
     /// The note of a slot that has not been completed, and what the slot keeps.
     ///
