@@ -23,10 +23,29 @@ struct Order {
 }
 
 /// The business end: it knows orders, not Kafka.
-async fn handle(record: ConsumerRecord) -> Result<Outcome, BoxError> {
+async fn handle(record: &ConsumerRecord) -> Result<(), BoxError> {
     let order: Order = serde_json::from_slice(record.payload().unwrap_or_default())?;
-    println!("  handled   {:>2}: {}", order.id, order.item);
-    Ok(Outcome::Ack)
+    println!("  handled: order {}, {}", order.id, order.item);
+    Ok(())
+}
+
+/// Moves a record that can't be handled to a topic of its own. Only when it has arrived there is its
+/// offset committed.
+#[derive(Clone)]
+struct Rescue {
+    publisher: Publisher,
+    topic: Arc<str>,
+}
+
+impl Rescue {
+    async fn take(self, record: ConsumerRecord, error: BoxError) -> Result<Outcome, BoxError> {
+        let copy = ProducerRecord::to(self.topic)
+            .payload(record.payload_bytes().unwrap_or_default())
+            .header("reason", error.to_string());
+        let to = self.publisher.send(copy).await?;
+        println!("  moved:   {error}");
+        Ok(Outcome::Moved { to })
+    }
 }
 
 #[tokio::main]
@@ -48,24 +67,16 @@ async fn main() -> Result<(), BoxError> {
             })?,
         };
         let delivery = publisher.send(record).await?;
-        println!("  {item:<12} → partition {}, offset {:?}", delivery.partition, delivery.offset);
+        println!(
+            "  {item:<12} → partition {}, offset {:?}",
+            delivery.partition, delivery.offset
+        );
     }
 
-    // A record that fails is moved to another topic, and only then is its offset committed.
-    let rescue = |publisher: Publisher, topic: Arc<str>| {
-        move |record: ConsumerRecord, error: BoxError| {
-            let copy = ProducerRecord::to(Arc::clone(&topic))
-                .payload(record.payload_bytes().unwrap_or_default())
-                .header("reason", error.to_string());
-            let publisher = publisher.clone();
-            async move {
-                let to = publisher.send(copy).await?;
-                println!("  moved      : {error}");
-                Ok::<_, BoxError>(Outcome::Moved { to })
-            }
-        }
+    let rescue = Rescue {
+        publisher: publisher.clone(),
+        topic: broken.as_str().into(),
     };
-    let rescue = rescue(publisher.clone(), broken.as_str().into());
     let handled = Arc::new(Semaphore::new(0));
     let done = Arc::clone(&handled);
     let service = ServiceBuilder::new()
@@ -78,9 +89,9 @@ async fn main() -> Result<(), BoxError> {
         .service(service_fn(move |record: ConsumerRecord| {
             let rescue = rescue.clone();
             async move {
-                match handle(record.clone()).await {
-                    Ok(outcome) => Ok(outcome),
-                    Err(error) => rescue(record, error).await,
+                match handle(&record).await {
+                    Ok(()) => Ok::<_, BoxError>(Outcome::Ack),
+                    Err(error) => rescue.take(record, error).await,
                 }
             }
         }));

@@ -183,18 +183,14 @@ impl Driver {
             failed: mem::take(&mut tally.failed),
             undelivered: mem::take(&mut tally.undelivered),
         };
-        let unheard = match pending.reply {
-            Some(reply) => reply.send(flushed).err(),
-            None => Some(flushed),
+        let heard = match pending.reply {
+            Some(reply) => reply.send(flushed).is_ok(),
+            None => false,
         };
-        let lost = unheard.filter(|_| pending.epoch.is_none());
-        if let Some(lost) = lost.filter(|lost| lost.failed.len() + lost.undelivered.len() > 0) {
-            tracing::error!(
-                failed = lost.failed.len(),
-                undelivered = lost.undelivered.len(),
-                "records were lost with the publisher: call `close` before it is dropped"
-            );
+        if heard {
+            tally.unawaited.clear();
         }
+        tally.tell_unawaited();
     }
 }
 
@@ -202,6 +198,17 @@ impl Tally {
     fn count(&mut self, note: Note) {
         self.records[note.epoch as usize] += 1;
         self.bytes += note.bytes as usize;
+    }
+
+    fn tell_unawaited(&mut self) {
+        if let Some(first) = self.unawaited.first() {
+            tracing::error!(
+                records = self.unawaited.len(),
+                first = %first,
+                "records were lost: their publishing failed, and their futures had been dropped"
+            );
+            self.unawaited.clear();
+        }
     }
 
     /// Says what is behind a code that says nothing by itself.
@@ -238,22 +245,15 @@ impl Events for Tally {
     }
 
     fn unawaited(&mut self, mut record: ProducerRecord, report: Report) {
-        // A flush or a close that collects them has an owner who is told.
-        if !self.collects_failed {
-            self.unawaited.extend(resolve(&mut record, report).err());
-        }
+        self.unawaited.extend(resolve(&mut record, report).err());
     }
 
     fn reported(&mut self) {
         self.core
             .reported(mem::take(&mut self.records), mem::take(&mut self.bytes));
-        if let Some(first) = self.unawaited.first() {
-            tracing::error!(
-                records = self.unawaited.len(),
-                first = %first,
-                "records were lost: their publishing failed, and their futures had been dropped"
-            );
-            self.unawaited.clear();
+        // A flush or a close hands them back, if its own future is not dropped.
+        if !self.collects_failed {
+            self.tell_unawaited();
         }
     }
 
@@ -267,6 +267,7 @@ impl Events for Tally {
                 // that refuses them is worth waiting for.
                 if self.delivered == 0 {
                     self.refused = Some((code, reason.to_owned()));
+                    self.core.producer.hand_over();
                     self.core.producer.purge(false);
                 }
             }
