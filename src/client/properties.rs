@@ -103,7 +103,7 @@ mod tests {
     use ClientKind::{Consumer, Producer};
 
     use super::*;
-    use crate::ConfigError;
+    use crate::error::ConfigError;
 
     fn properties(settings: &[(&str, &str)]) -> Properties {
         let mut properties = Properties::default();

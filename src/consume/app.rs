@@ -1,6 +1,9 @@
 use tower::Service;
 
-use crate::{BoxError, ConsumerRecord, Outcome};
+use crate::{
+    error::BoxError,
+    record::{ConsumerRecord, Outcome},
+};
 
 /// What [`serve`](crate::serve) can serve: a maker of services, one for each assigned partition.
 ///

@@ -1,7 +1,10 @@
 use std::{error::Error, fmt};
 
 use super::Summary;
-use crate::{BoxError, ConfigError, ErrorClass, client::codes};
+use crate::{
+    client::codes,
+    error::{BoxError, ConfigError, ErrorClass},
+};
 
 /// Why a consumer ended before it was told to.
 ///

@@ -23,7 +23,10 @@ use tower::Service;
 use self::failure::{Panicked, Unplaced};
 pub(super) use self::report::{Completion, Event, InHand, Reporter};
 use super::summary::Undone;
-use crate::{BoxError, ConsumerRecord, Outcome};
+use crate::{
+    error::BoxError,
+    record::{ConsumerRecord, Outcome},
+};
 
 /// What a lane's task is given.
 pub(super) struct Seat {

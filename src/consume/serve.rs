@@ -11,7 +11,10 @@ use std::{
 use tokio::{runtime::Handle, select, sync::oneshot, time::timeout};
 
 use super::{App, Consumer, ServeError, Summary, control::Control, driver, lane};
-use crate::{ConfigError, ErrorClass, client::topic_name};
+use crate::{
+    client::topic_name,
+    error::{ConfigError, ErrorClass},
+};
 
 /// How long leaving the group may hold up the result.
 const LEAVE_TIME: Duration = Duration::from_secs(10);

@@ -3,12 +3,12 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 
 use crate::{
-    ConfigError,
     client::{
         logging::Logging,
         properties::{ClientKind, Properties},
         topic_name,
     },
+    error::ConfigError,
 };
 
 /// The settings of a [`Consumer`].

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, error::Error, fmt};
 
 use super::{BoxError, ErrorClass, Persistence};
-use crate::ProducerRecord;
+use crate::record::ProducerRecord;
 
 /// Publishing failed. The record comes back with the reason: nothing is lost by failing.
 ///

@@ -11,10 +11,9 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    capacity::Capacity, driver::Flushed, failure, future::DeliveryFuture, settings::Checked,
+    capacity::Capacity, failure, flushed::Flushed, future::DeliveryFuture, settings::Checked,
 };
 use crate::{
-    ErrorClass, MessageId, Persistence, ProducerRecord, PublishError,
     client::{
         native::{
             producer::{Producer, Refusal},
@@ -22,6 +21,8 @@ use crate::{
         },
         topic_name,
     },
+    error::{ErrorClass, Persistence, PublishError},
+    record::{MessageId, ProducerRecord},
 };
 
 pub(super) struct Core {

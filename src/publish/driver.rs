@@ -9,14 +9,15 @@ use std::{
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::oneshot;
 
-use super::{core::Core, failure, future::resolve};
+use super::{core::Core, failure, flushed::Flushed, future::resolve};
 use crate::{
-    ProducerRecord, PublishError,
     client::{
         codes::{self, Meaning, Operation},
         native::reports::{Epoch, Events, Note, Poller, Report},
         redact::escape,
     },
+    error::PublishError,
+    record::ProducerRecord,
 };
 
 /// Arrivals end the wait; it bounds only how late a lost wake-up is noticed.
@@ -25,22 +26,6 @@ const IDLE_WAIT: Duration = Duration::from_millis(100);
 const HURRY_WAIT: Duration = Duration::from_millis(5);
 /// How long records that were given up may take to be reported.
 const PURGE_LIMIT: Duration = Duration::from_secs(10);
-
-/// What a `flush` or a `close` came to.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-#[must_use = "it holds the records that were not delivered"]
-pub struct Flushed {
-    /// How many records were delivered while it ran.
-    pub delivered: u64,
-    /// The deliveries that failed while it ran, with their records. Who awaits their futures gets
-    /// the same errors.
-    pub failed: Vec<PublishError>,
-    /// The records that were still on their way at the deadline. After a `flush` they may yet be
-    /// delivered. After a `close` they were given up: their futures say of each whether Kafka may
-    /// have written it.
-    pub undelivered: Vec<ProducerRecord>,
-}
 
 pub(super) struct Driver {
     poller: Poller,

@@ -2,7 +2,10 @@ use std::future::{Future, poll_fn};
 
 use tower::Service;
 
-use crate::{Delivery, ProducerRecord, PublishError};
+use crate::{
+    error::PublishError,
+    record::{Delivery, ProducerRecord},
+};
 
 /// Sends a record through a [`Publisher`](crate::Publisher), or through any stack of layers around
 /// one.

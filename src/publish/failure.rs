@@ -5,12 +5,13 @@ use std::{borrow::Cow, fmt::Write};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::{
-    ErrorClass, MessageId, Persistence, ProducerRecord, PublishError,
     client::{
         codes::{self, Operation},
         native::reports::Report,
         redact::escape,
     },
+    error::{ErrorClass, Persistence, PublishError},
+    record::{MessageId, ProducerRecord},
 };
 
 /// What can be seen to be wrong with a record before it is enqueued.

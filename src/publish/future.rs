@@ -9,11 +9,12 @@ use std::{
 
 use super::failure;
 use crate::{
-    Delivery, MessageId, ProducerRecord, PublishError,
     client::native::{
         reports::{Delivering, Report},
         slots::Ticket,
     },
+    error::PublishError,
+    record::{Delivery, MessageId, ProducerRecord},
 };
 
 /// The future of a publish: resolves when Kafka's delivery report arrives.

@@ -5,12 +5,13 @@ mod core;
 mod driver;
 mod ext;
 mod failure;
+mod flushed;
 mod future;
 mod publisher;
 mod settings;
 
-pub use self::driver::Flushed;
 pub use self::ext::PublishExt;
+pub use self::flushed::Flushed;
 pub use self::future::DeliveryFuture;
 pub use self::publisher::Publisher;
 pub use self::settings::{Acks, Compression, Partitioner, ProducerSettings};

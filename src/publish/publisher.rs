@@ -11,13 +11,15 @@ use tower::Service;
 
 use super::{
     core::{Core, Handle, Request, closed},
-    driver::{Driver, Flushed},
+    driver::Driver,
+    flushed::Flushed,
     future::DeliveryFuture,
     settings::ProducerSettings,
 };
 use crate::{
-    ConfigError, Delivery, ProducerRecord, PublishError,
     client::{native::producer::Producer, redact::escape},
+    error::{ConfigError, PublishError},
+    record::{Delivery, ProducerRecord},
 };
 
 /// Publishes records to Kafka: a `tower::Service` that resolves when the delivery report arrives.

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use crate::{
-    ConfigError,
     client::{
         logging::Logging,
         properties::{ClientKind, Properties},
     },
+    error::ConfigError,
 };
 
 /// The settings of a [`Publisher`](crate::Publisher).

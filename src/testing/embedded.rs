@@ -1,11 +1,12 @@
 use std::{fmt, io, sync::Arc};
 
 use crate::{
-    Consumer, ConsumerSettings, ProducerSettings, Publisher,
     client::{
         native::mock::{MockCluster, c_name},
         topic_name,
     },
+    consume::{Consumer, ConsumerSettings},
+    publish::{ProducerSettings, Publisher},
 };
 
 /// A Kafka cluster inside this process: librdkafka's mock cluster, on loopback ports.

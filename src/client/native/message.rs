@@ -6,7 +6,7 @@ use std::{ffi::CStr, ptr, slice, sync::Arc};
 use bytes::{BufMut, Bytes, BytesMut};
 use rdkafka::{Message, bindings as rd, message::BorrowedMessage, types::RDKafkaRespErr};
 
-use crate::{ConsumerRecord, Headers};
+use crate::record::{ConsumerRecord, Headers};
 
 /// Copies `message`; `topic` is its topic, shared between the records of a lane.
 pub(crate) fn record(mut message: BorrowedMessage<'_>, topic: Arc<str>) -> ConsumerRecord {

@@ -10,3 +10,4 @@ mod outbox;
 pub(crate) mod producer;
 pub(crate) mod reports;
 pub(crate) mod slots;
+mod topic;

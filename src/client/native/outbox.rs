@@ -17,7 +17,7 @@ use std::{
 
 use rdkafka::bindings as rd;
 
-use super::producer::{ANY_PARTITION, Producer, Topic};
+use super::topic::{ANY_PARTITION, Topic};
 
 /// How many records are handed over at once at the most.
 const BATCH: usize = 64;
@@ -25,14 +25,20 @@ const BATCH: usize = 64;
 /// What a delivery's future knows of the outbox.
 pub(crate) struct Outgoing {
     waiting: AtomicUsize,
-    producer: Weak<Producer>,
+    owner: Weak<dyn HandOver>,
+}
+
+/// Who owns an outbox.
+pub(super) trait HandOver: Send + Sync {
+    /// Hands over to librdkafka what waits for others to go with it.
+    fn hand_over(&self);
 }
 
 impl Outgoing {
-    pub(super) fn new(producer: Weak<Producer>) -> Self {
+    pub(super) fn new(owner: Weak<dyn HandOver>) -> Self {
         Self {
             waiting: AtomicUsize::new(0),
-            producer,
+            owner,
         }
     }
 
@@ -44,9 +50,9 @@ impl Outgoing {
     /// Hands over what waits: somebody waits for it.
     pub(crate) fn hand_over(&self) {
         if self.is_waiting()
-            && let Some(producer) = self.producer.upgrade()
+            && let Some(owner) = self.owner.upgrade()
         {
-            producer.hand_over();
+            owner.hand_over();
         }
     }
 }

@@ -22,17 +22,15 @@ use rdkafka::{
 
 use super::{
     headers::HeaderList,
-    outbox::{self, Batch, Outbox, Outgoing},
+    outbox::{self, Batch, HandOver, Outbox, Outgoing},
     reports::{Delivering, Event, Events, Note, Poller},
     slots::{Pool, Ticket},
+    topic::{ANY_PARTITION, Topic},
 };
 use crate::{
-    ProducerRecord,
     client::{logging::Logging, topic_name},
+    record::ProducerRecord,
 };
-
-/// `RD_KAFKA_PARTITION_UA`: the partitioner chooses.
-pub(super) const ANY_PARTITION: i32 = -1;
 
 pub(crate) struct Producer {
     topics: RwLock<HashMap<Arc<str>, Topic>>,
@@ -57,8 +55,8 @@ impl Producer {
         // SAFETY: the client is valid; the reference is released by `Queue`.
         let queue = Queue(unsafe { rd::rd_kafka_queue_get_main(client.native_ptr()) });
         let mut reporter = None;
-        let producer = Arc::new_cyclic(|producer| {
-            let (pool, completing) = Pool::new(Outgoing::new(Weak::clone(producer)));
+        let producer = Arc::new_cyclic(|producer: &Weak<Self>| {
+            let (pool, completing) = Pool::new(Outgoing::new(producer.clone()));
             reporter = Some(completing);
             Self {
                 topics: RwLock::default(),
@@ -288,6 +286,12 @@ impl Producer {
     }
 }
 
+impl HandOver for Producer {
+    fn hand_over(&self) {
+        Self::hand_over(self);
+    }
+}
+
 /// Why a record was not enqueued.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Refusal {
@@ -310,21 +314,6 @@ impl Drop for Producer {
         }
     }
 }
-
-/// A topic's handle; valid as long as its producer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Topic(NonNull<rd::rd_kafka_topic_t>);
-
-impl Topic {
-    pub(super) fn as_ptr(self) -> *mut rd::rd_kafka_topic_t {
-        self.0.as_ptr()
-    }
-}
-
-// SAFETY: librdkafka's handles may be used by any thread.
-unsafe impl Send for Topic {}
-// SAFETY: as above.
-unsafe impl Sync for Topic {}
 
 struct Queue(*mut rd::rd_kafka_queue_t);
 

@@ -10,7 +10,7 @@ use super::{
     outbox::Outgoing,
     slots::{Content, Reporter},
 };
-use crate::{Persistence, ProducerRecord};
+use crate::{error::Persistence, record::ProducerRecord};
 
 /// What the publisher wants to know of a record when it is reported.
 #[derive(Debug, Clone, Copy, Default)]

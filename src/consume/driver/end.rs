@@ -4,7 +4,6 @@ use rdkafka::{consumer::Consumer, error::KafkaError, types::RDKafkaErrorCode};
 
 use super::Driver;
 use crate::{
-    BoxError, ErrorClass,
     client::{
         codes::{self, Meaning, Operation},
         redact::escape,
@@ -13,6 +12,7 @@ use crate::{
         error::ServeError,
         summary::{StopReason, Summary},
     },
+    error::{BoxError, ErrorClass},
 };
 
 /// Why the loop ends.

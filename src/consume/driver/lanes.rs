@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, Driver, end::End};
 use crate::{
-    ConsumerRecord,
     client::native::message,
     consume::{
         error::ServeError,
         lane::{Completion, Event, InHand, Reporter, Seat},
         summary::{StopReason, Undone},
     },
+    record::ConsumerRecord,
 };
 
 /// How many records a lane holds, the running one included; the others stay in librdkafka's

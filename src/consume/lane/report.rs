@@ -5,8 +5,8 @@ use std::sync::{
 };
 
 use crate::{
-    BoxError,
     consume::{control::Wake, summary::Undone},
+    error::BoxError,
 };
 
 /// What became of a record or of the lane.
