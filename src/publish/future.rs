@@ -85,7 +85,10 @@ pub(super) fn resolve(
             message_id: record
                 .message_id
                 .take()
-                .unwrap_or_else(|| MessageId::at(report.timestamp)),
+                .unwrap_or_else(|| match record.timestamp {
+                    None => MessageId::at(report.timestamp),
+                    Some(_) => MessageId::new(),
+                }),
             attempts: 1,
         }),
         _ => {

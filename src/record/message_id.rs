@@ -17,6 +17,8 @@ enum Kind {
     Text(Arc<str>),
 }
 
+const YEAR_2001: u64 = 1_000_000_000_000;
+
 impl MessageId {
     /// Generates an id: a UUID of version 7.
     #[must_use]
@@ -28,9 +30,11 @@ impl MessageId {
         Self(Kind::Uuid(Uuid::now_v7()))
     }
 
-    /// Generates an id for a moment, in milliseconds since the Unix epoch.
+    /// Generates an id for a moment of this era, in milliseconds since the Unix epoch: half the
+    /// price of [`new`](Self::new), which has to look at the clock. Another moment (librdkafka's
+    /// mock cluster always says 1234) is taken for now.
     pub(crate) fn at(milliseconds: i64) -> Self {
-        let Ok(milliseconds) = u64::try_from(milliseconds) else {
+        let Ok(milliseconds @ YEAR_2001..) = u64::try_from(milliseconds) else {
             return Self::new();
         };
         // What is random in a UUID of version 4: all but the bytes with its version and variant.
@@ -108,8 +112,14 @@ mod tests {
         assert_eq!(id.get_version_num(), 7);
         let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
         assert_eq!((seconds, nanos), (1_700_000_000, 123_000_000));
-        assert_ne!(MessageId::at(1), MessageId::at(1));
-        assert!(MessageId::at(-1).as_uuid().is_some());
+        assert_ne!(
+            MessageId::at(1_700_000_000_123),
+            MessageId::at(1_700_000_000_123)
+        );
+        for other in [-1, 1234] {
+            let id = MessageId::at(other).as_uuid().unwrap();
+            assert!(id.get_timestamp().unwrap().to_unix().0 > YEAR_2001 / 1000);
+        }
     }
 
     #[test]
