@@ -25,6 +25,8 @@ pub(super) struct Commits {
     pending: Vec<Pending>,
     last: Option<Instant>,
     last_error: Option<i32>,
+    /// Kafka takes none from this client: trying again is no use.
+    forbidden: bool,
 }
 
 #[derive(Debug)]
@@ -144,6 +146,7 @@ impl Driver {
             tracing::warn!(target: "kafka_tower", %topic, partition, offset, code, name, "not committed yet");
         }
         if matches!(meaning, Meaning::Configuration | Meaning::Fatal) {
+            self.commits.forbidden = true;
             let reason = format!("committing {topic}/{partition} to {offset} failed");
             self.end(End::client(code, &reason, meaning.class()));
         }
@@ -154,6 +157,7 @@ impl Driver {
         let deadline = Instant::now() + COMMIT_TIME;
         self.commit(|_| true);
         while !self.lanes.values().all(Lane::is_committed)
+            && !self.commits.forbidden
             && self.consumer.client().fatal_error().is_none()
             && Instant::now() < deadline
         {

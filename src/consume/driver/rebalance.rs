@@ -57,7 +57,6 @@ impl Driver {
     }
 
     fn revoke(&mut self, partitions: Partitions) {
-        tracing::info!(target: "kafka_tower", ?partitions, "revoked");
         let generations: Vec<u64> = partitions
             .iter()
             .filter_map(|(topic, partition)| {
@@ -72,6 +71,7 @@ impl Driver {
         {
             lane.stop.cancel();
         }
+        tracing::info!(target: "kafka_tower", ?partitions, "revoked");
         self.revocation = Some(Revocation {
             partitions,
             generations,

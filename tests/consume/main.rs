@@ -1,0 +1,12 @@
+//! Consuming: what is delivered, what is committed, and how it ends.
+
+#[path = "../support/consume.rs"]
+mod bed;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod delivery;
+mod outcomes;
+mod records;
+mod shutdown;
+mod stack;

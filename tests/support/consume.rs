@@ -1,0 +1,302 @@
+//! What the consumer's tests share: a topic with a group, and what the handlers saw.
+#![allow(dead_code, reason = "no test file uses all of it")]
+
+use std::{
+    collections::BTreeMap,
+    future::{Future, IntoFuture},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::try_join_all;
+use kafka_tower::{
+    App, BoxError, ConsumerRecord, ConsumerSettings, Delivery, Outcome, ProducerRecord,
+    ProducerSettings, PublishExt, Publisher, ServeError, Summary, serve,
+    testing::{EmbeddedKafka, TestKafka},
+};
+use rdkafka::{
+    ClientConfig, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use tokio::{
+    sync::{oneshot, watch},
+    task::{JoinHandle, spawn_blocking},
+    time::{interval, timeout},
+};
+use tower::Service;
+use uuid::Uuid;
+
+/// How long a condition may take to come true.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// Waits for `condition`, which `what` puts into words.
+pub(crate) async fn soon<T>(what: &str, condition: impl Future<Output = T>) -> T {
+    let waited = timeout(SOON, condition).await;
+    waited.unwrap_or_else(|_| panic!("never came true: {what}"))
+}
+
+/// A topic and a group that nobody else uses.
+pub(crate) struct Bed {
+    cluster: Cluster,
+    pub(crate) topic: String,
+    pub(crate) group: String,
+    pub(crate) publisher: Publisher,
+    partitions: i32,
+}
+
+enum Cluster {
+    FromEnv(TestKafka),
+    Embedded(EmbeddedKafka),
+}
+
+impl Bed {
+    /// On the cluster that the environment names, or an embedded one.
+    pub(crate) async fn new(partitions: i32) -> Self {
+        let kafka = TestKafka::from_env().await.expect("a cluster");
+        let topic = kafka.unique_topic("consume", partitions).await;
+        Self::on(Cluster::FromEnv(kafka), topic.expect("a topic"), partitions)
+    }
+
+    /// On an embedded cluster, to inject errors into.
+    pub(crate) async fn embedded(partitions: i32) -> Self {
+        let kafka = EmbeddedKafka::start().await.expect("a cluster");
+        let topic = "consume".to_owned();
+        kafka.create_topic(&topic, partitions).expect("a topic");
+        Self::on(Cluster::Embedded(kafka), topic, partitions)
+    }
+
+    fn on(cluster: Cluster, topic: String, partitions: i32) -> Self {
+        let settings =
+            ProducerSettings::high_reliability(cluster.brokers()).without_message_id_header();
+        Self {
+            cluster,
+            topic,
+            group: format!("group-{}", Uuid::now_v7().simple()),
+            publisher: Publisher::new(settings).expect("a publisher"),
+            partitions,
+        }
+    }
+
+    pub(crate) fn brokers(&self) -> &str {
+        self.cluster.brokers()
+    }
+
+    /// The embedded cluster; a real one gives `None`.
+    pub(crate) fn mock(&self) -> Option<&EmbeddedKafka> {
+        match &self.cluster {
+            Cluster::FromEnv(kafka) => kafka.embedded(),
+            Cluster::Embedded(kafka) => Some(kafka),
+        }
+    }
+
+    /// Settings for the group and the topic, with a session as short as the cluster allows.
+    pub(crate) fn settings(&self) -> ConsumerSettings {
+        let settings = self.plain_settings();
+        match self.mock() {
+            // The mock cluster lets a group wait for nearly a session at each rebalance.
+            Some(_) => settings
+                .session_timeout(Duration::from_millis(1500))
+                .set("heartbeat.interval.ms", "100")
+                // It answers a waiting fetch at the end of its wait, and not when a record comes.
+                .set("fetch.wait.max.ms", "20"),
+            None => settings
+                .session_timeout(Duration::from_secs(6))
+                .set("heartbeat.interval.ms", "500"),
+        }
+    }
+
+    /// The same with the defaults for all times.
+    pub(crate) fn plain_settings(&self) -> ConsumerSettings {
+        ConsumerSettings::new(self.brokers(), &self.group).topics([&self.topic])
+    }
+
+    pub(crate) fn serve(&self, app: impl App) -> Running {
+        Running::start(self.settings(), app)
+    }
+
+    /// Publishes `count` records to a partition, in order.
+    pub(crate) async fn publish(&self, partition: i32, count: usize) {
+        let records = (0..count).map(|n| {
+            let record = ProducerRecord::to(self.topic.as_str()).payload(n.to_string());
+            self.publisher.send(record.partition(partition))
+        });
+        try_join_all(records).await.expect("deliveries");
+    }
+
+    /// Publishes `each` records to every partition.
+    pub(crate) async fn fill(&self, each: usize) {
+        for partition in 0..self.partitions {
+            self.publish(partition, each).await;
+        }
+    }
+
+    pub(crate) async fn send(&self, record: ProducerRecord) -> Delivery {
+        self.publisher.send(record).await.expect("a delivery")
+    }
+
+    /// What the group has committed, as another client reads it.
+    pub(crate) async fn committed(&self) -> BTreeMap<i32, i64> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.brokers());
+        config.set("group.id", &self.group);
+        let mut list = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            list.add_partition(&self.topic, partition);
+        }
+        let read = spawn_blocking(move || {
+            let consumer: BaseConsumer = config.create().expect("a client");
+            let list = consumer.committed_offsets(list, SOON).expect("offsets");
+            let offset = |raw: i64| Some(raw).filter(|raw| *raw >= 0);
+            list.elements()
+                .iter()
+                .filter_map(|one| Some((one.partition(), offset(one.offset().to_raw()?)?)))
+                .collect()
+        });
+        read.await.expect("the committed offsets")
+    }
+
+    /// Waits until the group has committed exactly this.
+    pub(crate) async fn committed_soon(&self, expected: &BTreeMap<i32, i64>) {
+        let mut often = interval(Duration::from_millis(20));
+        soon(&format!("committed: {expected:?}"), async {
+            while self.committed().await != *expected {
+                often.tick().await;
+            }
+        })
+        .await;
+    }
+
+    /// The same offset for each partition.
+    pub(crate) fn all_at(&self, offset: i64) -> BTreeMap<i32, i64> {
+        (0..self.partitions).map(|one| (one, offset)).collect()
+    }
+}
+
+impl Cluster {
+    fn brokers(&self) -> &str {
+        match self {
+            Self::FromEnv(kafka) => kafka.bootstrap_servers(),
+            Self::Embedded(kafka) => kafka.bootstrap_servers(),
+        }
+    }
+}
+
+/// The committed offsets of a summary by partition.
+pub(crate) fn committed(summary: &Summary) -> BTreeMap<i32, i64> {
+    let committed = summary.committed.iter();
+    committed
+        .map(|((_, one), offset)| (*one, *offset))
+        .collect()
+}
+
+/// A consumer in a task of its own.
+pub(crate) struct Running {
+    stop: oneshot::Sender<()>,
+    pub(crate) task: JoinHandle<Result<Summary, ServeError>>,
+}
+
+impl Running {
+    pub(crate) fn start(settings: ConsumerSettings, app: impl App) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let signal = async { stopped.await.unwrap_or_default() };
+        let consumer = settings.build().expect("settings that can work");
+        let served = serve(consumer, app).with_graceful_shutdown(signal);
+        Self {
+            stop,
+            task: tokio::spawn(served.into_future()),
+        }
+    }
+
+    /// Shuts it down gracefully.
+    pub(crate) async fn stop(self) -> Summary {
+        let _ = self.stop.send(());
+        let ended = soon("it shuts down", self.task).await;
+        ended.expect("no panic").expect("no error")
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn end(self) -> Result<Summary, ServeError> {
+        soon("it ends by itself", self.task)
+            .await
+            .expect("no panic")
+    }
+}
+
+/// A call of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) attempt: u32,
+}
+
+/// The calls so far, of all services that share it, in order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Calls(Arc<watch::Sender<Vec<Call>>>);
+
+impl Calls {
+    pub(crate) fn note(&self, record: &ConsumerRecord) {
+        self.0.send_modify(|calls| {
+            calls.push(Call {
+                partition: record.partition(),
+                offset: record.offset(),
+                attempt: record.attempt(),
+            });
+        });
+    }
+
+    pub(crate) fn all(&self) -> Vec<Call> {
+        self.0.borrow().clone()
+    }
+
+    /// The offsets of a partition in the order of their calls.
+    pub(crate) fn offsets(&self, partition: i32) -> Vec<i64> {
+        let calls = self.0.borrow();
+        let calls = calls.iter().filter(|call| call.partition == partition);
+        calls.map(|call| call.offset).collect()
+    }
+
+    /// Waits for a number of calls.
+    pub(crate) async fn reach(&self, count: usize) {
+        let mut calls = self.0.subscribe();
+        let reached = timeout(SOON, calls.wait_for(|calls| calls.len() >= count)).await;
+        let calls = self.all();
+        assert!(reached.is_ok(), "{} of {count}: {calls:?}", calls.len());
+    }
+
+    /// Waits for a call of this record.
+    pub(crate) async fn of(&self, partition: i32, offset: i64) {
+        let mut calls = self.0.subscribe();
+        let it = |call: &Call| (call.partition, call.offset) == (partition, offset);
+        soon(&format!("{partition}/{offset} is handled"), async {
+            let found = calls.wait_for(|calls| calls.iter().any(it)).await;
+            drop(found.expect("the sender is here"));
+        })
+        .await;
+    }
+
+    /// A service that notes its calls and answers as `answer` does.
+    pub(crate) fn service<F, R>(
+        &self,
+        answer: impl Fn(ConsumerRecord) -> F + Clone + Send + Sync + 'static,
+    ) -> impl Service<ConsumerRecord, Response = R, Error = BoxError, Future = F>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+    where
+        F: Future<Output = Result<R, BoxError>> + Send + 'static,
+        R: Into<Outcome> + 'static,
+    {
+        let calls = self.clone();
+        tower::service_fn(move |record: ConsumerRecord| {
+            calls.note(&record);
+            answer(record)
+        })
+    }
+
+    /// A service that notes its calls and acks.
+    pub(crate) fn acking(&self) -> impl App + Clone {
+        self.service(async |_| Ok(()))
+    }
+}
