@@ -139,6 +139,11 @@ impl Core {
         self.dropped.load(SeqCst)
     }
 
+    /// The epoch that takes no records at the moment.
+    pub(super) fn resting_epoch(&self) -> Epoch {
+        epoch(!self.epoch.load(SeqCst))
+    }
+
     /// Starts a new epoch and returns the one that ends.
     pub(super) fn next_epoch(&self) -> Epoch {
         epoch(self.epoch.fetch_xor(true, SeqCst))

@@ -36,14 +36,25 @@ pub(super) struct Driver {
 
 /// A flush or a close that has begun.
 struct Pending {
-    /// The epoch whose records it waits for; a close waits for all.
-    epoch: Option<Epoch>,
+    scope: Scope,
     /// `None` is never.
     deadline: Option<Instant>,
     /// When a close stops waiting for the reports of what it gave up.
     purged_by: Option<Instant>,
     delivered_before: u64,
     reply: Option<oneshot::Sender<Flushed>>,
+}
+
+/// Which records are waited for.
+#[derive(Clone, Copy)]
+enum Scope {
+    /// A flush begins: those of the resting epoch, so that none of them, counted late, is mixed with
+    /// those of the epoch that starts next.
+    Stragglers,
+    /// A flush: those of the epoch that it ended.
+    Epoch(Epoch),
+    /// A close.
+    All,
 }
 
 /// What the reports add up to.
@@ -116,10 +127,13 @@ impl Driver {
         deadline: Option<Instant>,
         reply: Option<oneshot::Sender<Flushed>>,
     ) {
-        let epoch = (!closes).then(|| self.tally.core.next_epoch());
         self.tally.collects_failed = true;
         self.pending = Some(Pending {
-            epoch,
+            scope: if closes {
+                Scope::All
+            } else {
+                Scope::Stragglers
+            },
             deadline,
             purged_by: None,
             delivered_before: self.tally.delivered,
@@ -131,15 +145,25 @@ impl Driver {
         let Some(pending) = &mut self.pending else {
             return;
         };
-        let (epoch, now) = (pending.epoch, Instant::now());
-        if self.tally.core.outstanding(epoch) > 0 {
+        let core = &self.tally.core;
+        if matches!(pending.scope, Scope::Stragglers)
+            && core.outstanding(Some(core.resting_epoch())) == 0
+        {
+            pending.scope = Scope::Epoch(core.next_epoch());
+        }
+        let epoch = match pending.scope {
+            Scope::Epoch(epoch) => Some(epoch),
+            Scope::Stragglers | Scope::All => None,
+        };
+        if core.outstanding(epoch) > 0 {
+            let now = Instant::now();
             if pending.deadline.is_none_or(|deadline| now < deadline) {
                 return;
             }
             let purged_by = *pending.purged_by.get_or_insert(now + PURGE_LIMIT);
-            if epoch.is_none() && now < purged_by {
+            if matches!(pending.scope, Scope::All) && now < purged_by {
                 self.tally.purging = true;
-                self.tally.core.producer.purge(true);
+                core.producer.purge(true);
                 return;
             }
             self.leave_undelivered(epoch);
