@@ -101,7 +101,7 @@ impl fmt::Display for ServeError {
                 f,
                 "the record at topic `{topic}` partition {partition} offset {offset} failed and no \
                  layer handled that; it is not committed and will be read again: fix the cause, \
-                 add a retry or dead-letter layer, or answer `Outcome::Skip`"
+                 let the service answer `Outcome::Retry`, `Moved` or `Skip` for it"
             ),
             Self::ServiceEnded {
                 topic,

@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::oneshot;
 
 use super::{
@@ -43,7 +44,15 @@ pub(super) struct Request {
     pub(super) closes: bool,
     /// `None` is never.
     pub(super) deadline: Option<Instant>,
+    /// Nobody is told when the last clone was dropped.
     pub(super) reply: Option<oneshot::Sender<Flushed>>,
+}
+
+impl Request {
+    /// Whether nobody waits for it any more. A close goes on all the same: it has begun to shut.
+    pub(super) fn is_abandoned(&self) -> bool {
+        !self.closes && self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
 }
 
 impl Core {
@@ -107,7 +116,12 @@ impl Core {
                     failure::refused(record, problem)
                 }
                 (Refusal::Code(code), record) => {
-                    failure::failed(record, code, Persistence::NotPersisted, None)
+                    let fatal = self.producer.fatal_error();
+                    let (code, reason) = match fatal.filter(|_| code == Code::Fatal as i32) {
+                        Some((cause, reason)) => (cause, Some(reason)),
+                        None => (code, None),
+                    };
+                    failure::failed(record, code, Persistence::NotPersisted, reason.as_deref())
                 }
             })
     }
@@ -163,9 +177,8 @@ impl Core {
         self.producer.wake();
     }
 
-    pub(super) fn next_request(&self) -> Option<Request> {
-        let mut requests = self.requests();
-        (!requests.is_empty()).then(|| requests.remove(0))
+    pub(super) fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.requests())
     }
 
     fn requests(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {

@@ -6,10 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::types::RDKafkaErrorCode as Code;
-use tokio::sync::oneshot;
-
-use super::{core::Core, failure, flushed::Flushed, future::resolve};
+use super::{
+    core::{Core, Request},
+    failure,
+    flushed::Flushed,
+    future::resolve,
+};
 use crate::{
     client::{
         codes::{self, Meaning, Operation},
@@ -17,8 +19,9 @@ use crate::{
         redact::escape,
     },
     error::PublishError,
-    record::ProducerRecord,
+    record::{MessageId, ProducerRecord},
 };
+use rdkafka::types::RDKafkaErrorCode as Code;
 
 /// Arrivals end the wait; it bounds only how late a lost wake-up is noticed.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
@@ -30,31 +33,18 @@ const PURGE_LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Driver {
     poller: Poller,
     tally: Tally,
-    pending: Option<Pending>,
     delivery_timeout: Duration,
 }
 
 /// A flush or a close that has begun.
 struct Pending {
-    scope: Scope,
-    /// `None` is never.
-    deadline: Option<Instant>,
+    request: Request,
+    /// The epoch whose records a flush waits for; none before its turn.
+    epoch: Option<Epoch>,
+    delivered_before: u64,
+    flushed: Flushed,
     /// When a close stops waiting for the reports of what it gave up.
     purged_by: Option<Instant>,
-    delivered_before: u64,
-    reply: Option<oneshot::Sender<Flushed>>,
-}
-
-/// Which records are waited for.
-#[derive(Clone, Copy)]
-enum Scope {
-    /// A flush begins: those of the resting epoch, so that none of them, counted late, is mixed with
-    /// those of the epoch that starts next.
-    Stragglers,
-    /// A flush: those of the epoch that it ended.
-    Epoch(Epoch),
-    /// A close.
-    All,
 }
 
 /// What the reports add up to.
@@ -63,12 +53,11 @@ struct Tally {
     records: [usize; 2],
     bytes: usize,
     delivered: u64,
-    failed: Vec<PublishError>,
-    undelivered: Vec<ProducerRecord>,
-    collects_failed: bool,
-    purging: bool,
+    pending: Vec<Pending>,
     unawaited: Vec<PublishError>,
     refused: Option<(i32, String)>,
+    /// Why brokers can't be reached, since the last delivery.
+    unreachable: Option<String>,
 }
 
 impl Driver {
@@ -80,14 +69,11 @@ impl Driver {
                 records: [0; 2],
                 bytes: 0,
                 delivered: 0,
-                failed: Vec::new(),
-                undelivered: Vec::new(),
-                collects_failed: false,
-                purging: false,
+                pending: Vec::new(),
                 unawaited: Vec::new(),
                 refused: None,
+                unreachable: None,
             },
-            pending: None,
             delivery_timeout,
         }
     }
@@ -96,110 +82,107 @@ impl Driver {
     pub(super) fn run(mut self) {
         let core = Arc::clone(&self.tally.core);
         loop {
-            let wait = match self.pending {
-                Some(_) => {
-                    core.producer.hurry(HURRY_WAIT);
-                    Duration::ZERO
-                }
-                None => IDLE_WAIT,
+            let wait = if self.tally.pending.is_empty() {
+                IDLE_WAIT
+            } else {
+                core.producer.hurry(HURRY_WAIT);
+                Duration::ZERO
             };
             core.producer.poll(&mut self.poller, wait, &mut self.tally);
-            if self.pending.is_none() {
-                // A dropped publisher has nobody left who could ask for anything.
-                let dropped = core.is_dropped();
-                match core.next_request() {
-                    Some(request) => self.begin(request.closes, request.deadline, request.reply),
-                    None if dropped && core.outstanding(None) == 0 => return,
-                    None if dropped => {
-                        let limit = self.delivery_timeout.saturating_add(PURGE_LIMIT);
-                        self.begin(true, Instant::now().checked_add(limit), None);
-                    }
-                    None => {}
+            let dropped = core.is_dropped();
+            core.take_requests()
+                .into_iter()
+                .for_each(|request| self.begin(request));
+            if dropped && self.tally.pending.is_empty() {
+                if core.outstanding(None) == 0 {
+                    return;
                 }
+                let limit = self.delivery_timeout.saturating_add(PURGE_LIMIT);
+                self.begin(Request {
+                    closes: true,
+                    deadline: Instant::now().checked_add(limit),
+                    reply: None,
+                });
             }
             self.advance();
         }
     }
 
-    fn begin(
-        &mut self,
-        closes: bool,
-        deadline: Option<Instant>,
-        reply: Option<oneshot::Sender<Flushed>>,
-    ) {
-        self.tally.collects_failed = true;
-        self.pending = Some(Pending {
-            scope: if closes {
-                Scope::All
-            } else {
-                Scope::Stragglers
-            },
-            deadline,
-            purged_by: None,
+    fn begin(&mut self, request: Request) {
+        self.tally.pending.push(Pending {
+            request,
+            epoch: None,
             delivered_before: self.tally.delivered,
-            reply,
+            flushed: Flushed::default(),
+            purged_by: None,
         });
     }
 
     fn advance(&mut self) {
-        let Some(pending) = &mut self.pending else {
-            return;
-        };
-        let core = &self.tally.core;
-        if matches!(pending.scope, Scope::Stragglers)
-            && core.outstanding(Some(core.resting_epoch())) == 0
-        {
-            pending.scope = Scope::Epoch(core.next_epoch());
-        }
-        let epoch = match pending.scope {
-            Scope::Epoch(epoch) => Some(epoch),
-            Scope::Stragglers | Scope::All => None,
-        };
-        if core.outstanding(epoch) > 0 {
-            let now = Instant::now();
-            if pending.deadline.is_none_or(|deadline| now < deadline) {
-                return;
-            }
-            let purged_by = *pending.purged_by.get_or_insert(now + PURGE_LIMIT);
-            if matches!(pending.scope, Scope::All) && now < purged_by {
-                self.tally.purging = true;
+        let now = Instant::now();
+        let mut index = 0;
+        while let Some(pending) = self.tally.pending.get_mut(index) {
+            let core = &self.tally.core;
+            let late = pending.request.deadline.is_some_and(|end| now >= end);
+            let over = if pending.request.is_abandoned() || core.outstanding(pending.epoch) == 0 {
+                true
+            } else if late && pending.request.closes {
                 core.producer.purge(true);
-                return;
+                now >= *pending.purged_by.get_or_insert(now + PURGE_LIMIT)
+            } else {
+                late
+            };
+            if over {
+                let pending = self.tally.pending.remove(index);
+                self.finish(pending);
+            } else {
+                index += 1;
             }
-            self.leave_undelivered(epoch);
         }
-        self.finish();
+        self.start_epoch();
     }
 
-    fn leave_undelivered(&mut self, epoch: Option<Epoch>) {
-        let undelivered = &mut self.tally.undelivered;
-        self.poller.for_each_in_flight(|note, record| {
-            if epoch.is_none_or(|epoch| note.epoch == epoch) {
-                undelivered.push(record.clone());
+    /// Gives the flushes that wait for their turn an epoch. What was counted late in the resting one
+    /// must not be mixed with what comes after it was started anew.
+    fn start_epoch(&mut self) {
+        let core = &self.tally.core;
+        let resting = core.resting_epoch();
+        let pending = &mut self.tally.pending;
+        let waits = |pending: &Pending| !pending.request.closes && pending.epoch.is_none();
+        if core.outstanding(Some(resting)) == 0
+            && pending.iter().any(waits)
+            && !pending.iter().any(|pending| pending.epoch == Some(resting))
+        {
+            let ended = core.next_epoch();
+            for pending in pending.iter_mut().filter(|pending| waits(pending)) {
+                pending.epoch = Some(ended);
             }
-        });
+        }
     }
 
-    fn finish(&mut self) {
-        let Some(pending) = self.pending.take() else {
-            return;
-        };
-        let tally = &mut self.tally;
-        tally.collects_failed = false;
-        tally.purging = false;
-        let flushed = Flushed {
-            delivered: tally.delivered - pending.delivered_before,
-            failed: mem::take(&mut tally.failed),
-            undelivered: mem::take(&mut tally.undelivered),
-        };
-        let heard = match pending.reply {
-            Some(reply) => reply.send(flushed).is_ok(),
-            None => false,
-        };
-        if heard {
-            tally.unawaited.clear();
+    fn finish(&mut self, pending: Pending) {
+        let Pending {
+            request,
+            epoch,
+            delivered_before,
+            mut flushed,
+            ..
+        } = pending;
+        flushed.delivered = self.tally.delivered - delivered_before;
+        if self.tally.core.outstanding(epoch) > 0 {
+            self.poller.for_each_in_flight(|note, record| {
+                if epoch.is_none_or(|epoch| note.epoch == epoch) {
+                    flushed.undelivered.push(record.clone());
+                }
+            });
         }
-        tally.tell_unawaited();
+        if request
+            .reply
+            .is_some_and(|reply| reply.send(flushed).is_ok())
+        {
+            self.tally.unawaited.clear();
+        }
+        self.tally.tell_unawaited();
     }
 }
 
@@ -209,7 +192,11 @@ impl Tally {
         self.bytes += note.bytes as usize;
     }
 
+    /// Logs what nobody else is told, unless somebody may yet be.
     fn tell_unawaited(&mut self) {
+        if !self.pending.is_empty() {
+            return;
+        }
         if let Some(first) = self.unawaited.first() {
             tracing::error!(
                 records = self.unawaited.len(),
@@ -222,17 +209,24 @@ impl Tally {
 
     /// Says what is behind a code that says nothing by itself.
     fn explain(&self, report: &mut Report) {
-        if report.code == Code::Fatal as i32 {
-            if let Some((cause, reason)) = self.core.producer.fatal_error() {
-                report.code = cause;
-                report.detail = Some(Box::new(reason));
-            }
-        } else if report.code == Code::PurgeQueue as i32
-            && !self.purging
-            && let Some((code, reason)) = &self.refused
-        {
-            report.code = *code;
-            report.detail = Some(Box::new(reason.clone()));
+        let is = |code: Code| report.code == code as i32;
+        let purged = is(Code::PurgeQueue) || is(Code::PurgeInflight);
+        let by_close = self
+            .pending
+            .iter()
+            .any(|pending| pending.purged_by.is_some());
+        let cause = if is(Code::Fatal) || (purged && !by_close) {
+            let fatal = self.core.producer.fatal_error();
+            fatal.or_else(|| self.refused.clone().filter(|_| is(Code::PurgeQueue)))
+        } else if is(Code::MessageTimedOut) {
+            let unreachable = self.unreachable.clone();
+            unreachable.map(|reason| (report.code, reason))
+        } else {
+            None
+        };
+        if let Some((code, reason)) = cause {
+            report.code = code;
+            report.detail_mut().reason = Some(reason);
         }
     }
 }
@@ -241,15 +235,23 @@ impl Events for Tally {
     fn delivered(&mut self, note: Note) {
         self.count(note);
         self.delivered += 1;
+        if self.unreachable.is_some() {
+            self.unreachable = None;
+        }
     }
 
     fn failed(&mut self, note: Note, record: &ProducerRecord, report: &mut Report) {
         self.count(note);
         self.explain(report);
-        if self.purging {
-            self.undelivered.push(record.clone());
-        } else if self.collects_failed {
-            self.failed.push(failure::reported(record.clone(), report));
+        if record.message_id.is_none() {
+            report.detail_mut().message_id = Some(MessageId::new());
+        }
+        for pending in &mut self.pending {
+            let error = failure::reported(record.clone(), report);
+            match pending.purged_by {
+                Some(_) => pending.flushed.undelivered.extend(error.into_record()),
+                None => pending.flushed.failed.push(error),
+            }
         }
     }
 
@@ -260,10 +262,7 @@ impl Events for Tally {
     fn reported(&mut self) {
         self.core
             .reported(mem::take(&mut self.records), mem::take(&mut self.bytes));
-        // A flush or a close hands them back, if its own future is not dropped.
-        if !self.collects_failed {
-            self.tell_unawaited();
-        }
+        self.tell_unawaited();
     }
 
     fn error(&mut self, code: i32, reason: &str, fatal: bool) {
@@ -280,7 +279,13 @@ impl Events for Tally {
                     self.core.producer.purge(false);
                 }
             }
-            _ => tracing::warn!(code, "{shown}"),
+            // It follows each broken connection, whose own error says more.
+            _ if code == Code::AllBrokersDown as i32 => {}
+            _ if self.unreachable.is_none() => {
+                tracing::warn!(code, "{shown}");
+                self.unreachable = Some(reason.to_owned());
+            }
+            _ => tracing::debug!(code, "{shown}"),
         }
     }
 }

@@ -30,18 +30,23 @@ pub(super) fn problem(record: &ProducerRecord) -> Option<String> {
 
 /// A record that was not even enqueued, and never could be.
 pub(super) fn refused(
-    record: ProducerRecord,
+    mut record: ProducerRecord,
     problem: impl Into<Cow<'static, str>>,
 ) -> PublishError {
+    record.message_id.get_or_insert_with(MessageId::new);
     PublishError::new(ErrorClass::NonRetriable, Persistence::NotPersisted, problem)
         .with_code(Code::InvalidArgument as i32)
         .with_record(record)
 }
 
 /// A record whose delivery report says that it failed.
-pub(super) fn reported(record: ProducerRecord, report: &Report) -> PublishError {
-    let detail = report.detail.as_ref().map(|detail| detail.as_str());
-    failed(record, report.code, report.persistence, detail)
+pub(super) fn reported(mut record: ProducerRecord, report: &Report) -> PublishError {
+    let detail = report.detail.as_deref();
+    if record.message_id.is_none() {
+        record.message_id = detail.and_then(|detail| detail.message_id.clone());
+    }
+    let reason = detail.and_then(|detail| detail.reason.as_deref());
+    failed(record, report.code, report.persistence, reason)
 }
 
 /// A record that librdkafka or a broker refused.

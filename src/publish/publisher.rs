@@ -100,7 +100,7 @@ impl Publisher {
     ///
     /// A second call finds nothing to do. The connections end when the last clone is dropped.
     ///
-    /// Cancel safety: once polled, the publisher is closed, whether or not the future is dropped.
+    /// Cancel safety: once polled, the publisher closes, whether or not the future is dropped.
     pub async fn close(&self, deadline: Duration) -> Flushed {
         self.core().close();
         self.request(true, deadline).await

@@ -176,10 +176,11 @@ impl ProducerSettings {
     }
 
     /// How long a record may take in all, the client's own retries included, before its publish
-    /// fails (`message.timeout.ms`). librdkafka looks about once a second. Not zero: that would
-    /// mean to wait for ever.
+    /// fails (`message.timeout.ms`, rounded up to milliseconds). librdkafka looks about once a
+    /// second. Not zero: that would mean to wait for ever.
     pub fn delivery_timeout(self, timeout: Duration) -> Self {
-        self.set("message.timeout.ms", timeout.as_millis().to_string())
+        let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
+        self.set("message.timeout.ms", milliseconds.to_string())
     }
 
     /// The largest record in bytes that the client accepts (`message.max.bytes`; 1 000 000

@@ -1,5 +1,7 @@
 use std::{fmt, io, sync::Arc};
 
+use rdkafka::types::RDKafkaErrorCode;
+
 use crate::{
     client::{
         native::mock::{MockCluster, c_name},
@@ -118,7 +120,12 @@ impl EmbeddedKafka {
         let name = c_name(name).map_err(io::Error::other)?;
         self.cluster
             .create_topic(&name, partitions, i32::from(self.brokers.min(3)))
-            .map_err(io::Error::other)
+            .map_err(|error| match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::TopicAlreadyExists) => {
+                    io::Error::new(io::ErrorKind::AlreadyExists, error)
+                }
+                _ => io::Error::other(error),
+            })
     }
 
     /// A publisher for this cluster, always the same, with the settings of

@@ -77,7 +77,10 @@ impl TestKafka {
     /// When the cluster refuses it or can't be reached within 30 s.
     pub async fn create_topic(&self, name: &str, partitions: i32) -> io::Result<()> {
         if let Some(embedded) = &self.embedded {
-            return embedded.create_topic(name, partitions);
+            return match embedded.create_topic(name, partitions) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                result => result,
+            };
         }
         let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap_servers)
@@ -87,10 +90,14 @@ impl TestKafka {
         let options = AdminOptions::new()
             .request_timeout(Some(CREATE_TIMEOUT))
             .operation_timeout(Some(CREATE_TIMEOUT));
-        let results = admin
-            .create_topics([&topic], &options)
-            .await
-            .map_err(io::Error::other)?;
+        let results = admin.create_topics([&topic], &options).await;
+        let results = results.map_err(|error| {
+            io::Error::other(format!(
+                "topic `{name}` can't be created on {} (KAFKA_BOOTSTRAP_SERVERS): {error}; is it \
+                 running? Unset the variable to use an embedded broker",
+                self.bootstrap_servers
+            ))
+        })?;
         match results.into_iter().next() {
             Some(Err((name, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => Err(
                 io::Error::other(format!("topic `{name}` can't be created: {code}")),

@@ -10,7 +10,10 @@ use super::{
     outbox::Outgoing,
     slots::{Content, Reporter},
 };
-use crate::{error::Persistence, record::ProducerRecord};
+use crate::{
+    error::Persistence,
+    record::{MessageId, ProducerRecord},
+};
 
 /// What the publisher wants to know of a record when it is reported.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,12 +53,16 @@ pub(crate) struct Report {
     pub(crate) offset: i64,
     /// Negative where it is not known.
     pub(crate) timestamp: i64,
-    /// What is known beyond the code.
-    #[expect(
-        clippy::box_collection,
-        reason = "thin, so that a slot's report fits its cache line"
-    )]
-    pub(crate) detail: Option<Box<String>>,
+    /// What is known beyond that. Thin, so that a slot's report fits its cache line.
+    pub(crate) detail: Option<Box<Detail>>,
+}
+
+/// What is known of a failure beyond librdkafka's report.
+#[derive(Debug, Default)]
+pub(crate) struct Detail {
+    pub(crate) reason: Option<String>,
+    /// The id of a record that had none.
+    pub(crate) message_id: Option<MessageId>,
 }
 
 pub(crate) struct Delivering;
@@ -189,6 +196,10 @@ impl Poller {
 }
 
 impl Report {
+    pub(crate) fn detail_mut(&mut self) -> &mut Detail {
+        self.detail.get_or_insert_default()
+    }
+
     /// # Safety
     ///
     /// `message` is a message of a delivery-report event that has not been destroyed.
