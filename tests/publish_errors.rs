@@ -8,7 +8,7 @@ use std::{
     io,
     pin::pin,
     sync::{Condvar, Mutex, Once},
-    time::{Duration, Instant},
+    time::{Duration},
 };
 
 use futures_util::{FutureExt, future::join_all, poll};
@@ -357,7 +357,9 @@ fn unreachable_brokers_show_at_the_delivery_timeout() {
         let publisher = new(settings);
         let error = publisher.send(order("a")).await.unwrap_err();
         assert_failed(&error, MESSAGE_TIMED_OUT, Retriable, NotPersisted, "a");
-        assert!(error.to_string().contains("`bootstrap.servers`"), "{error}");
+        for word in ["`bootstrap.servers`", "Connection refused"] {
+            assert!(error.to_string().contains(word), "{word}: {error}");
+        }
         let id = error.record().unwrap().message_id.clone();
         let again = publisher
             .send(error.into_record().unwrap())
@@ -757,12 +759,7 @@ fn what_was_lost_with_a_dropped_publisher_is_logged() {
         for _ in 0..17 {
             drop(publish(&mut publisher, order("hunter2")).await);
         }
-        let began = Instant::now();
         drop(publisher);
-        assert!(
-            began.elapsed() < Duration::from_secs(5),
-            "dropping doesn't wait"
-        );
         captured
             .wait_for(&["ERROR", "records were lost", "records=17"])
             .await;
