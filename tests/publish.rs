@@ -555,7 +555,8 @@ fn a_thousand_tasks_lose_and_duplicate_nothing() {
             tokio::spawn(async move {
                 let mut deliveries = Vec::new();
                 for number in 0..20 {
-                    let record = record.clone().payload(format!("{task} {number}"));
+                    let text = &format!("{task} {number}");
+                    let record = record.clone().key(text).payload(text);
                     deliveries.push(publisher.send(record).await.unwrap());
                 }
                 deliveries
@@ -581,7 +582,8 @@ fn ten_threads_without_a_runtime_lose_and_duplicate_nothing() {
             tokio::task::spawn_blocking(move || {
                 let futures: Vec<_> = (0..2000)
                     .map(|number| {
-                        let record = record.clone().payload(format!("{thread} {number}"));
+                        let text = &format!("{thread} {number}");
+                        let record = record.clone().key(text).payload(text);
                         park_on(publish(&mut publisher, record))
                     })
                     .collect();

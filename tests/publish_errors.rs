@@ -7,8 +7,8 @@ use std::{
     collections::BTreeSet,
     io,
     pin::pin,
-    sync::{Condvar, Mutex, Once},
-    time::{Duration},
+    sync::{Arc, Condvar, Mutex, Once},
+    time::Duration,
 };
 
 use futures_util::{FutureExt, future::join_all, poll};
@@ -838,4 +838,114 @@ impl io::Write for Captured {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+// ---- The caller's code on our threads ----
+
+struct PanicsWhenWoken;
+
+impl std::task::Wake for PanicsWhenWoken {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker that panics");
+    }
+}
+
+#[derive(Clone)]
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("a value that panics");
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_a_waker_or_in_a_dropped_value_harms_no_other_record() {
+    run(async {
+        let kafka = embedded().await;
+        let mut publisher = new(plain(kafka.bootstrap_servers()));
+        let mut woken = publish(&mut publisher, order("a")).await;
+        let waker = std::task::Waker::from(Arc::new(PanicsWhenWoken));
+        let mut context = std::task::Context::from_waker(&waker);
+        let _ = std::pin::Pin::new(&mut woken).poll(&mut context);
+        let dropped = order("b").extension(Arc::new(PanicsWhenDropped));
+        drop(publish(&mut publisher, dropped).await);
+        publisher.send(order("c")).await.unwrap();
+        woken.await.unwrap();
+        assert!(publisher.close(LONG).await.undelivered.is_empty());
+        assert_eq!(log(kafka.bootstrap_servers(), "orders").await.len(), 3);
+    });
+}
+
+#[test]
+fn a_close_ends_the_waiting_for_room() {
+    run(async {
+        let kafka = embedded().await;
+        let settings = plain(kafka.bootstrap_servers()).max_in_flight_records(1);
+        let mut holder = new(settings);
+        holder.ready().await.unwrap();
+        let waiting = holder.clone();
+        let mut send = pin!(waiting.send(order("a")));
+        assert!(poll!(&mut send).is_pending());
+        let _ = holder.close(LONG).await;
+        let error = send.await.unwrap_err();
+        assert_eq!(error.class(), Fatal);
+        assert_eq!(payload(error.record().unwrap()), "a");
+    });
+}
+
+#[test]
+fn a_close_ends_the_waiting_for_bytes() {
+    run(async {
+        let settings = plain("127.0.0.1:1").max_in_flight_bytes(1);
+        let mut publisher = new(settings.delivery_timeout(Duration::from_secs(60)));
+        let first = publish(&mut publisher, order("a")).await;
+        let waiting = publisher.clone();
+        let mut send = pin!(waiting.send(order("b")));
+        assert!(poll!(&mut send).is_pending());
+        let mut close = pin!(publisher.close(SOON));
+        assert!(poll!(&mut close).is_pending());
+        assert_eq!(send.await.unwrap_err().class(), Fatal);
+        assert_eq!(payloads(&close.await.undelivered), BTreeSet::from(["a"]));
+        first.await.unwrap_err();
+    });
+}
+
+#[test]
+fn a_flush_that_is_heard_hides_no_loss_of_one_that_is_not() {
+    run(async {
+        let captured = Captured::start();
+        let settings = plain("127.0.0.1:1").delivery_timeout(Duration::from_secs(3));
+        let mut publisher = new(settings);
+        let lost = ProducerRecord::to("hidden-by-a-flush");
+        drop(publish(&mut publisher, lost).await);
+        let with_it = publish(&mut publisher, order("a")).await;
+        let early = publisher.flush(Duration::from_secs(2)).await;
+        assert_eq!(early.undelivered.len(), 2);
+        // It outlives the others by those seconds, and with it the flush that waits for it.
+        let later = publish(&mut publisher, order("b")).await;
+        let flushing = publisher.clone();
+        let mut unheard = Box::pin(flushing.flush(FOR_EVER));
+        assert!(poll!(&mut unheard).is_pending());
+        with_it.await.unwrap_err();
+        assert!(publisher.flush(Duration::ZERO).await.failed.is_empty());
+        drop(unheard);
+        captured
+            .wait_for(&["records were lost", "hidden-by-a-flush"])
+            .await;
+        later.await.unwrap_err();
+    });
+}
+
+#[test]
+fn a_header_key_with_a_nul_is_refused() {
+    run(async {
+        let publisher = new(plain("127.0.0.1:1"));
+        let error = publisher.send(order("a").header(b"a\0b", "c")).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.class(), NonRetriable);
+        assert!(error.to_string().contains(r"`a\x00b` has a NUL"), "{error}");
+    });
 }

@@ -208,3 +208,34 @@ fn no_secret_is_ever_printed() {
     assert!(error.to_string().contains(words), "{error}");
     assert!(error.to_string().contains("`retries`"), "{error}");
 }
+
+#[test]
+fn a_whole_number_may_be_written_with_a_point() {
+    let refused_by = |change: Change| refused(change(settings())).to_string();
+    assert!(refused_by(|s| s.set("message.timeout.ms", "0.0")).contains("for ever"));
+    assert!(refused_by(|s| s.set("retries", "0.0")).contains("`retries`"));
+    assert!(refused_by(|s| s.set("max.in.flight", "10.0")).contains("at most 5"));
+}
+
+#[test]
+fn a_header_name_with_a_nul_is_refused() {
+    let error = refused(settings().message_id_header("a\0b"));
+    assert!(error.to_string().contains("NUL"), "{error}");
+}
+
+#[test]
+fn credentials_that_are_missing_are_asked_for() {
+    let sasl = settings()
+        .set("security.protocol", "sasl_plaintext")
+        .set("sasl.mechanism", "PLAIN");
+    let error = refused(sasl.clone().set("sasl.username", "a")).to_string();
+    assert!(
+        error.contains("`sasl.password`") && !error.contains("`sasl.username`"),
+        "{error}"
+    );
+    let error = refused(sasl).to_string();
+    assert!(
+        error.contains("`sasl.username` and `sasl.password`"),
+        "{error}"
+    );
+}

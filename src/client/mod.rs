@@ -7,3 +7,9 @@ pub(crate) mod native;
 pub(crate) mod properties;
 pub(crate) mod redact;
 pub(crate) mod topic_name;
+
+/// Runs the caller's code (a waker, a destructor, a log subscriber) on a thread of ours: a panic in it
+/// is logged by the panic hook and harms nobody else.
+pub(crate) fn guarded(run: impl FnOnce()) {
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+}

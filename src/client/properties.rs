@@ -48,6 +48,7 @@ impl Properties {
             self.get("security.protocol"),
         ));
         problems.extend(self.mechanism_problem());
+        problems.extend(self.credentials_problem());
         if kind == ClientKind::Consumer && self.get("group.id").is_none_or(str::is_empty) {
             problems
                 .push("`group.id` is missing: a consumer commits its offsets for a group".into());
@@ -84,6 +85,25 @@ impl Properties {
         Some(match mechanism {
             Some(mechanism) => format!("`sasl.mechanism` can't be `{mechanism}`: {why}"),
             None => format!("`sasl.mechanism` is missing, and can't be its default, GSSAPI: {why}"),
+        })
+    }
+}
+
+impl Properties {
+    fn credentials_problem(&self) -> Option<String> {
+        let sasl = self.get("security.protocol")?.trim().to_lowercase();
+        let by_password = matches!(
+            self.get("sasl.mechanism").map(str::trim_start),
+            Some("PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512")
+        );
+        let missing: Vec<_> = ["sasl.username", "sasl.password"]
+            .into_iter()
+            .filter(|name| self.get(name).is_none_or(str::is_empty))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        (sasl.starts_with("sasl_") && by_password && !missing.is_empty()).then(|| {
+            let missing = missing.join(" and ");
+            format!("`sasl.mechanism` needs {missing}: set the user's name and password")
         })
     }
 }
@@ -201,6 +221,8 @@ mod tests {
             let settings = [
                 ("security.protocol", "SASL_plaintext"),
                 ("sasl.mechanism", mechanism),
+                ("sasl.username", "a"),
+                ("sasl.password", "b"),
             ];
             properties(&settings).problems(Producer)
         };

@@ -10,6 +10,8 @@ use std::{
 
 use tokio::sync::Semaphore;
 
+use crate::client::guarded;
+
 /// Records are counted by permits: reserved in `poll_ready`, released by the delivery report.
 ///
 /// The size of a record isn't known when room is reserved for it, so bytes are a gate: it is open
@@ -55,15 +57,27 @@ impl Capacity {
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
     }
 
+    /// Lets those who wait for room see that there will be none.
+    pub(super) fn close(&self) {
+        self.records.close();
+        self.wake();
+    }
+
     pub(super) fn release(&self, records: usize, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::SeqCst);
         self.records.add_permits(records);
         if self.waiting.load(Ordering::SeqCst) && self.is_open() {
-            let mut waiters = self.waiters();
-            self.waiting.store(false, Ordering::SeqCst);
-            let woken = std::mem::take(&mut *waiters);
-            drop(waiters);
-            woken.into_iter().for_each(Waker::wake);
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        let mut waiters = self.waiters();
+        self.waiting.store(false, Ordering::SeqCst);
+        let woken = std::mem::take(&mut *waiters);
+        drop(waiters);
+        for waker in woken {
+            guarded(|| waker.wake());
         }
     }
 

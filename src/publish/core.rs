@@ -140,6 +140,7 @@ impl Core {
 
     pub(super) fn close(&self) {
         self.closed.store(true, SeqCst);
+        self.capacity.close();
     }
 
     /// The last clone is gone.

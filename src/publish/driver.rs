@@ -15,6 +15,7 @@ use super::{
 use crate::{
     client::{
         codes::{self, Meaning, Operation},
+        guarded,
         native::reports::{Epoch, Events, Note, Poller, Report},
         redact::escape,
     },
@@ -38,6 +39,7 @@ pub(super) struct Driver {
 
 /// A flush or a close that has begun.
 struct Pending {
+    number: u64,
     request: Request,
     /// The epoch whose records a flush waits for; none before its turn.
     epoch: Option<Epoch>,
@@ -47,6 +49,13 @@ struct Pending {
     purged_by: Option<Instant>,
 }
 
+/// A failure whose future was dropped.
+struct Unawaited {
+    error: PublishError,
+    /// The pending flushes and closes that will hand it back, if they are heard.
+    collected_by: Vec<u64>,
+}
+
 /// What the reports add up to.
 struct Tally {
     core: Arc<Core>,
@@ -54,7 +63,8 @@ struct Tally {
     bytes: usize,
     delivered: u64,
     pending: Vec<Pending>,
-    unawaited: Vec<PublishError>,
+    unawaited: Vec<Unawaited>,
+    requests: u64,
     refused: Option<(i32, String)>,
     /// Why brokers can't be reached, since the last delivery.
     unreachable: Option<String>,
@@ -71,6 +81,7 @@ impl Driver {
                 delivered: 0,
                 pending: Vec::new(),
                 unawaited: Vec::new(),
+                requests: 0,
                 refused: None,
                 unreachable: None,
             },
@@ -109,7 +120,9 @@ impl Driver {
     }
 
     fn begin(&mut self, request: Request) {
+        self.tally.requests += 1;
         self.tally.pending.push(Pending {
+            number: self.tally.requests,
             request,
             epoch: None,
             delivered_before: self.tally.delivered,
@@ -162,6 +175,7 @@ impl Driver {
 
     fn finish(&mut self, pending: Pending) {
         let Pending {
+            number,
             request,
             epoch,
             delivered_before,
@@ -176,13 +190,18 @@ impl Driver {
                 }
             });
         }
-        if request
-            .reply
-            .is_some_and(|reply| reply.send(flushed).is_ok())
-        {
-            self.tally.unawaited.clear();
-        }
-        self.tally.tell_unawaited();
+        let mut heard = false;
+        guarded(|| {
+            heard = request
+                .reply
+                .is_some_and(|reply| reply.send(flushed).is_ok())
+        });
+        self.tally.unawaited.retain_mut(|lost| {
+            let told = heard && lost.collected_by.contains(&number);
+            lost.collected_by.retain(|collector| *collector != number);
+            !told
+        });
+        guarded(|| self.tally.tell_unawaited());
     }
 }
 
@@ -192,18 +211,18 @@ impl Tally {
         self.bytes += note.bytes as usize;
     }
 
-    /// Logs what nobody else is told, unless somebody may yet be.
+    /// Logs what nobody was told and nobody will be.
     fn tell_unawaited(&mut self) {
-        if !self.pending.is_empty() {
-            return;
-        }
-        if let Some(first) = self.unawaited.first() {
+        let lost: Vec<_> = self
+            .unawaited
+            .extract_if(.., |lost| lost.collected_by.is_empty())
+            .collect();
+        if let Some(first) = lost.first() {
             tracing::error!(
-                records = self.unawaited.len(),
-                first = %first,
+                records = lost.len(),
+                first = %first.error,
                 "records were lost: their publishing failed, and their futures had been dropped"
             );
-            self.unawaited.clear();
         }
     }
 
@@ -256,13 +275,19 @@ impl Events for Tally {
     }
 
     fn unawaited(&mut self, mut record: ProducerRecord, report: Report) {
-        self.unawaited.extend(resolve(&mut record, report).err());
+        if let Err(error) = resolve(&mut record, report) {
+            let collected_by = self.pending.iter().map(|pending| pending.number).collect();
+            self.unawaited.push(Unawaited {
+                error,
+                collected_by,
+            });
+        }
     }
 
     fn reported(&mut self) {
         self.core
             .reported(mem::take(&mut self.records), mem::take(&mut self.bytes));
-        self.tell_unawaited();
+        guarded(|| self.tell_unawaited());
     }
 
     fn error(&mut self, code: i32, reason: &str, fatal: bool) {

@@ -16,16 +16,23 @@ use crate::{
 
 /// What can be seen to be wrong with a record before it is enqueued.
 pub(super) fn problem(record: &ProducerRecord) -> Option<String> {
-    match (record.partition, record.timestamp) {
-        (Some(partition @ ..0), _) => Some(format!(
+    if let Some(partition @ ..0) = record.partition {
+        return Some(format!(
             "the partition is {partition}; set 0 or more, or none to leave it to the partitioner"
-        )),
-        (_, Some(timestamp @ ..1)) => Some(format!(
+        ));
+    }
+    if let Some(timestamp @ ..1) = record.timestamp {
+        return Some(format!(
             "the timestamp is {timestamp}; set 1 or more milliseconds since the Unix epoch, or none \
              for the time of publishing"
-        )),
-        _ => None,
+        ));
     }
+    let (key, _) = record.headers.iter().find(|(key, _)| key.contains(&0))?;
+    Some(format!(
+        "the header key `{}` has a NUL, at which librdkafka's consumers would cut it off: leave the \
+         NUL out",
+        key.escape_ascii()
+    ))
 }
 
 /// A record that was not even enqueued, and never could be.
@@ -76,8 +83,9 @@ pub(super) fn failed(
 const HINTS: &[(Code, &str)] = &[
     (
         Code::MessageSizeTooLarge,
-        "the record is larger than the client (`max_record_bytes`) or the topic \
-         (`max.message.bytes`) allows: make it smaller, or raise both limits",
+        "the record, or the batch that it was sent in, is larger than the client \
+         (`max_record_bytes`) or the topic (`max.message.bytes`) allows: make it smaller, raise both \
+         limits, or keep batches below the topic's (`batch.size`)",
     ),
     (
         Code::MessageTimedOut,
@@ -105,6 +113,10 @@ const HINTS: &[(Code, &str)] = &[
         Code::ClusterAuthorizationFailed,
         "this client may not do that: grant it IDEMPOTENT_WRITE on the cluster, or turn \
          idempotence off",
+    ),
+    (
+        Code::InvalidTimestamp,
+        "this record, or another of its batch, has a timestamp that the topic doesn't accept",
     ),
     (
         Code::Authentication,

@@ -139,6 +139,7 @@ impl Service<ProducerRecord> for Publisher {
         }
         if self.permit.is_none() {
             self.permit = match self.records.poll_acquire(cx) {
+                Poll::Ready(None) => return Poll::Ready(Err(closed())),
                 Poll::Ready(permit) => permit,
                 Poll::Pending => {
                     // The room may be held by records that wait for others to go with them.
@@ -147,11 +148,15 @@ impl Service<ProducerRecord> for Publisher {
                 }
             };
         }
-        let room = self.core().capacity.poll_bytes(cx);
-        if room.is_pending() {
-            self.core().producer.hand_over();
+        if self.core().capacity.poll_bytes(cx).is_ready() {
+            return Poll::Ready(Ok(()));
         }
-        room.map(Ok)
+        self.core().producer.hand_over();
+        // Looked at once more: `close` may have come before the waker was left.
+        match self.core().is_closed() {
+            true => Poll::Ready(Err(closed())),
+            false => Poll::Pending,
+        }
     }
 
     /// Enqueues the record; never blocks.

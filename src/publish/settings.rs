@@ -183,8 +183,8 @@ impl ProducerSettings {
         self.set("message.timeout.ms", milliseconds.to_string())
     }
 
-    /// The largest record in bytes that the client accepts (`message.max.bytes`; 1 000 000
-    /// without). The topic's own `max.message.bytes` holds as well.
+    /// The largest record in bytes that the client accepts, key, headers and some 40 bytes of
+    /// librdkafka's own included (`message.max.bytes`; 1 000 000 without). The topic's own `max.message.bytes` holds as well.
     pub fn max_record_bytes(self, bytes: usize) -> Self {
         self.set("message.max.bytes", bytes.to_string())
     }
@@ -255,11 +255,10 @@ impl ProducerSettings {
         config.set_log_level(Logging::level());
         Ok(Checked {
             config,
-            delivery_timeout: Duration::from_millis(
-                self.number("message.timeout.ms")
-                    .unwrap_or(300_000)
-                    .unsigned_abs(),
-            ),
+            delivery_timeout: Duration::try_from_secs_f64(
+                self.number("message.timeout.ms").unwrap_or(300_000.0) / 1000.0,
+            )
+            .unwrap_or(Duration::MAX),
             max_in_flight_records: self.max_in_flight_records,
             max_in_flight_bytes: self.max_in_flight_bytes,
             message_id_header: self.message_id_header.clone(),
@@ -280,14 +279,14 @@ impl ProducerSettings {
             "idempotence needs `acks=all`: use `Acks::All`, or turn idempotence off",
         );
         refuse(
-            idempotent && self.number("retries").is_some_and(|retries| retries < 1),
+            idempotent && self.number("retries").is_some_and(|retries| retries < 1.0),
             "idempotence needs retries: leave `retries` out, or turn idempotence off",
         );
         refuse(
             idempotent
                 && self
                     .number("max.in.flight.requests.per.connection")
-                    .is_some_and(|n| n > 5),
+                    .is_some_and(|n| n > 5.0),
             "idempotence allows at most 5 requests in flight: set \
              `max.in.flight.requests.per.connection` to 5 or less, or turn idempotence off",
         );
@@ -312,18 +311,13 @@ impl ProducerSettings {
         );
         let timeout = self.number("message.timeout.ms");
         refuse(
-            timeout == Some(0),
+            timeout == Some(0.0),
             "the delivery timeout (`message.timeout.ms`) is 0, which means to wait for ever: set \
              how long a record may take, in milliseconds",
         );
-        let linger = self
-            .properties
-            .get("linger.ms")
-            .and_then(|linger| linger.parse::<f64>().ok());
-        #[expect(clippy::cast_precision_loss, reason = "timeouts are far below 2^52 ms")]
         let lingers_too_long = timeout
-            .zip(linger)
-            .is_some_and(|(timeout, linger)| timeout > 0 && linger >= timeout as f64);
+            .zip(self.number("linger.ms"))
+            .is_some_and(|(timeout, linger)| timeout > 0.0 && linger >= timeout);
         refuse(
             lingers_too_long,
             "the linger (`linger.ms`) is not shorter than the delivery timeout \
@@ -347,6 +341,12 @@ impl ProducerSettings {
                 .is_some_and(String::is_empty),
             "the message id header has no name: give one, or use `without_message_id_header`",
         );
+        refuse(
+            self.message_id_header
+                .as_ref()
+                .is_some_and(|name| name.contains('\0')),
+            "the name of the message id header has a NUL: leave it out",
+        );
         for name in ["queue.buffering.max.messages", "queue.buffering.max.kbytes"] {
             refuse(
                 self.properties.get(name).is_some(),
@@ -366,7 +366,8 @@ impl ProducerSettings {
         problems
     }
 
-    fn number(&self, name: &str) -> Option<i64> {
+    /// librdkafka takes `1.0` for a whole number as well.
+    fn number(&self, name: &str) -> Option<f64> {
         self.properties.get(name)?.trim().parse().ok()
     }
 }

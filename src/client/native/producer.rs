@@ -28,9 +28,12 @@ use super::{
     topic::{ANY_PARTITION, Topic},
 };
 use crate::{
-    client::{logging::Logging, topic_name},
+    client::{guarded, logging::Logging, topic_name},
     record::ProducerRecord,
 };
+
+/// How many bytes of headers a slot may keep. What is in flight is limited, what is kept is not.
+const KEPT_HEADERS: usize = 1024;
 
 pub(crate) struct Producer {
     topics: RwLock<HashMap<Arc<str>, Topic>>,
@@ -108,6 +111,7 @@ impl Producer {
         id_header: Option<&[u8]>,
     ) -> Result<Ticket<Delivering>, Box<(Refusal, ProducerRecord)>> {
         note.has_headers = id_header.is_some() || !record.headers.is_empty();
+        note.keeps_headers = note.has_headers && record.headers.size_bytes() <= KEPT_HEADERS;
         let mut ticket = self.pool.insert(note, record);
         let address = ticket.address();
         // SAFETY: the address was not given away yet.
@@ -250,11 +254,8 @@ impl Producer {
                             rd::rd_kafka_event_error_is_fatal(event) != 0,
                         )
                     };
-                    events.error(
-                        code,
-                        &reason,
-                        fatal || code == RDKafkaErrorCode::Fatal as i32,
-                    );
+                    let fatal = fatal || code == RDKafkaErrorCode::Fatal as i32;
+                    guarded(|| events.error(code, &reason, fatal));
                 }
                 rd::RD_KAFKA_EVENT_LOG => {
                     let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
@@ -264,7 +265,7 @@ impl Producer {
                         rd::rd_kafka_event_log(event, &mut facility, &mut line, &mut level);
                         (text(facility), text(line))
                     };
-                    Logging::line(level, &facility, &line);
+                    guarded(|| Logging::line(level, &facility, &line));
                 }
                 _ => {}
             }

@@ -11,6 +11,7 @@ use super::{
     slots::{Content, Reporter},
 };
 use crate::{
+    client::guarded,
     error::Persistence,
     record::{MessageId, ProducerRecord},
 };
@@ -21,6 +22,8 @@ pub(crate) struct Note {
     pub(crate) bytes: u32,
     pub(crate) epoch: Epoch,
     pub(super) has_headers: bool,
+    /// Its list of headers is small enough to be kept for the next record.
+    pub(super) keeps_headers: bool,
 }
 
 impl Note {
@@ -29,6 +32,7 @@ impl Note {
             bytes,
             epoch,
             has_headers: false,
+            keeps_headers: false,
         }
     }
 }
@@ -130,7 +134,7 @@ impl Poller {
             unsafe {
                 let address = (*message)._private;
                 let (note, kept) = self.reporter.note(address);
-                if note.has_headers {
+                if note.keeps_headers {
                     *kept = HeaderList::detach(message);
                 }
                 self.report(note, address, Report::read(message), events);
@@ -184,7 +188,7 @@ impl Poller {
                 _ => events.failed(note, self.reporter.value(address), &mut report),
             }
             if let Some((record, report)) = self.reporter.complete(address, report) {
-                events.unawaited(record, report);
+                guarded(|| events.unawaited(record, report));
             }
         }
     }

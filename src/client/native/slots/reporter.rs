@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{Content, DONE, GONE, IN_FLIGHT, LOCKED, Pool, Slot, SlotPtr, WAITING, lock};
+use crate::client::guarded;
 
 /// The completing end of all slots of a pool. There is one, and it stays on one thread at a time.
 pub(crate) struct Reporter<C: Content> {
@@ -100,7 +101,7 @@ impl<C: Content> Reporter<C> {
                 // From here on the slot is the ticket's; only the waker taken out may be touched.
                 Ok(_) => {
                     if let Some(waker) = wakers {
-                        waker.wake();
+                        guarded(|| waker.wake());
                     }
                     return None;
                 }
