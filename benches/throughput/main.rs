@@ -16,6 +16,7 @@ use std::{env, process::ExitCode};
 
 use kafka_tower::testing::TestKafka;
 
+use publish::Load;
 use report::Report;
 
 const USAGE: &str = "usage: cargo bench --bench throughput -- [--json] [--rounds N] [--records N] \
@@ -71,19 +72,17 @@ async fn main() -> ExitCode {
         }
         let mut report = Report::new(work);
         let records = |default| options.records.unwrap_or(default);
-        for _ in 0..options.rounds {
-            match work {
-                "publish" => {
-                    publish::round(&kafka, &mut report, records(500_000), 100, false).await
+        for round in 0..options.rounds {
+            let load = match work {
+                "publish" => Load::new(records(500_000), 100, false),
+                "publish-1k" => Load::new(records(100_000), 1024, false),
+                "publish-header" => Load::new(records(500_000), 100, true),
+                _ => {
+                    latency::round(&kafka, &mut report, records(2_000)).await;
+                    continue;
                 }
-                "publish-1k" => {
-                    publish::round(&kafka, &mut report, records(100_000), 1024, false).await;
-                }
-                "publish-header" => {
-                    publish::round(&kafka, &mut report, records(500_000), 100, true).await;
-                }
-                _ => latency::round(&kafka, &mut report, records(2_000)).await,
-            }
+            };
+            publish::round(&kafka, &mut report, round, &load).await;
         }
         report.print(options.json);
     }

@@ -33,38 +33,55 @@ const IN_FLIGHT: usize = 50_000;
 const PARTITIONS: i32 = 4;
 const HEADER: &str = "message-id";
 
-pub(crate) async fn round(
-    kafka: &TestKafka,
-    report: &mut Report,
-    records: usize,
-    bytes: usize,
-    header: bool,
-) {
-    let topic = kafka
-        .unique_topic("bench", PARTITIONS)
-        .await
-        .expect("a topic");
-    let load = Load {
-        brokers: kafka.bootstrap_servers().to_owned(),
-        topic,
-        records,
-        payload: vec![b'x'; bytes],
-        header,
-    };
-    let raw = load.clone();
-    let sample = tokio::task::spawn_blocking(move || threaded(&raw));
-    report.add(sample.await.expect("the raw producer"));
-    report.add(future(&load).await);
-    report.add(ours(&load).await);
+/// How many records are published, and awaited, before the clock starts.
+const WARM_UP: usize = 1_000;
+
+/// The subjects, each on a topic of its own, in an order that moves on with each round.
+pub(crate) async fn round(kafka: &TestKafka, report: &mut Report, round: usize, load: &Load) {
+    let mut samples = Vec::new();
+    for turn in 0..3 {
+        let topic = kafka.unique_topic("bench", PARTITIONS).await;
+        let load = Load {
+            brokers: kafka.bootstrap_servers().to_owned(),
+            topic: topic.expect("a topic"),
+            ..load.clone()
+        };
+        let subject = (turn + round) % 3;
+        let sample = match subject {
+            0 => {
+                let sample = tokio::task::spawn_blocking(move || threaded(&load));
+                sample.await.expect("the raw producer")
+            }
+            1 => future(&load).await,
+            _ => ours(&load).await,
+        };
+        samples.push((subject, sample));
+    }
+    samples.sort_by_key(|(subject, _)| *subject);
+    samples
+        .into_iter()
+        .for_each(|(_, sample)| report.add(sample));
 }
 
 #[derive(Clone)]
-struct Load {
+pub(crate) struct Load {
     brokers: String,
     topic: String,
     records: usize,
     payload: Vec<u8>,
     header: bool,
+}
+
+impl Load {
+    pub(crate) fn new(records: usize, bytes: usize, header: bool) -> Self {
+        Self {
+            brokers: String::new(),
+            topic: String::new(),
+            records,
+            payload: vec![b'x'; bytes],
+            header,
+        }
+    }
 }
 
 /// The same for all: what [`ProducerSettings::high_reliability`] sets.
@@ -136,7 +153,7 @@ fn threaded(load: &Load) -> Sample {
             .map_err(|(error, _)| error)
             .expect("enqueued");
     };
-    send();
+    (0..WARM_UP).for_each(|_| send());
     wait_below(0);
     let clock = Clock::start();
     for _ in 0..load.records {
@@ -162,7 +179,9 @@ async fn future(load: &Load) -> Sample {
             .map_err(|(error, _)| error)
             .expect("enqueued")
     };
-    send().await.expect("not cancelled").expect("delivered");
+    for delivery in (0..WARM_UP).map(|_| send()).collect::<Vec<_>>() {
+        delivery.await.expect("not cancelled").expect("delivered");
+    }
     let mut deliveries = VecDeque::with_capacity(IN_FLIGHT);
     let clock = Clock::start();
     for _ in 0..load.records {
@@ -191,8 +210,14 @@ async fn ours(load: &Load) -> Sample {
     let topic: Arc<str> = load.topic.as_str().into();
     let record =
         || ProducerRecord::to(Arc::clone(&topic)).payload(Bytes::from(load.payload.clone()));
-    poll_fn(|cx| publisher.poll_ready(cx)).await.expect("open");
-    publisher.call(record()).await.expect("delivered");
+    let mut warm_up = Vec::with_capacity(WARM_UP);
+    for _ in 0..WARM_UP {
+        poll_fn(|cx| publisher.poll_ready(cx)).await.expect("open");
+        warm_up.push(publisher.call(record()));
+    }
+    for delivery in warm_up {
+        delivery.await.expect("delivered");
+    }
     let mut deliveries = VecDeque::with_capacity(IN_FLIGHT);
     let clock = Clock::start();
     for _ in 0..load.records {
