@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::{
     bed::{Bed, Calls, Running, committed, soon},
+    capture::logs,
     support::run,
 };
 
@@ -156,23 +157,26 @@ fn a_commit_that_failed_is_tried_again() {
 }
 
 #[test]
-fn a_commit_that_is_tried_again_sets_the_group_back_behind_no_later_one() {
+fn no_commit_overtakes_one_that_the_client_tries_again() {
     run(async {
         let bed = Bed::embedded(1).await;
         let kafka = bed.mock().expect("an embedded cluster");
-        let calls = Calls::default();
-        let settings = bed.settings().commit_interval(Duration::from_millis(1));
-        let running = Running::start(settings, calls.acking());
-        for round in 1..=10 {
-            // The client tries it again by itself, some time later.
-            kafka.fail_next(Request::OffsetCommit, 1, 7);
-            for part in 1..=10 {
-                bed.fill(1).await;
-                calls.reach((round - 1) * 10 + part).await;
-            }
-        }
-        assert_eq!(committed(&running.stop().await), bed.all_at(100));
-        assert_eq!(bed.committed().await, bed.all_at(100));
+        let logs = logs();
+        let settings = bed
+            .settings()
+            .commit_interval(Duration::from_millis(1))
+            .set("debug", "cgrp")
+            .set("retry.backoff.ms", "1000");
+        kafka.fail_next(Request::OffsetCommit, 1, 7);
+        let running = Running::start(settings, Calls::default().acking());
+        bed.fill(1).await;
+        // The commit of 1 failed, and comes again after a second.
+        logs.lines(1, &["OffsetCommit for", "Operation in progress"])
+            .await;
+        bed.fill(1).await;
+        logs.lines(2, &["OffsetCommit for", "Success"]).await;
+        assert_eq!(bed.committed().await, bed.all_at(2));
+        assert_eq!(committed(&running.stop().await), bed.all_at(2));
     });
 }
 

@@ -33,11 +33,16 @@ pub(crate) fn logs() -> &'static Logs {
 impl Logs {
     /// Waits for a line with all these parts.
     pub(crate) async fn line(&self, parts: &[&str]) {
+        self.lines(1, parts).await;
+    }
+
+    /// Waits for a number of lines with all these parts.
+    pub(crate) async fn lines(&self, count: usize, parts: &[&str]) {
         let mut lines = self.0.subscribe();
-        let has = |line: &String| parts.iter().all(|part| line.contains(part));
-        soon(&format!("a log line with {parts:?}"), async {
-            let found = lines.wait_for(|lines| lines.iter().any(has)).await;
-            drop(found.expect("the sender is here"));
+        let has = |line: &&String| parts.iter().all(|part| line.contains(part));
+        soon(&format!("{count} log lines with {parts:?}"), async {
+            let found = lines.wait_for(|lines| lines.iter().filter(has).count() >= count);
+            drop(found.await.expect("the sender is here"));
         })
         .await;
     }

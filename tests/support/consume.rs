@@ -259,9 +259,11 @@ impl Calls {
     /// Waits for a number of calls.
     pub(crate) async fn reach(&self, count: usize) {
         let mut calls = self.0.subscribe();
-        let reached = timeout(SOON, calls.wait_for(|calls| calls.len() >= count)).await;
+        let reached = calls.wait_for(|calls| calls.len() >= count);
+        // Dropped here and now: what comes out holds a lock.
+        let reached = timeout(SOON, reached).await.is_ok();
         let calls = self.all();
-        assert!(reached.is_ok(), "{} of {count}: {calls:?}", calls.len());
+        assert!(reached, "{} of {count}: {calls:?}", calls.len());
     }
 
     /// Waits for a call of this record.

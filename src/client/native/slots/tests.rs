@@ -96,11 +96,8 @@ fn an_aborted_value_comes_back() {
     }
     let mut again = pool.insert(0, "w".into());
     // SAFETY: the address was never given away.
-    assert_eq!(
-        *unsafe { again.contents() }.1,
-        5,
-        "what is kept stays with the slot"
-    );
+    let kept = *unsafe { again.contents() }.1;
+    assert_eq!(kept, 5, "what is kept stays with the slot");
     // SAFETY: the address was never given away.
     drop(unsafe { again.abort() });
 }
