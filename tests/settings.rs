@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kafka_tower::{Acks, Compression, ConfigError, ProducerSettings, Publisher};
+use kafka_tower::{Acks, ConfigError, ProducerSettings, Publisher};
 
 type Change = fn(ProducerSettings) -> ProducerSettings;
 
@@ -174,7 +174,7 @@ fn values_out_of_every_range_are_problems_and_no_panics() {
 #[cfg(not(feature = "zstd"))]
 #[test]
 fn zstd_without_its_feature_names_the_feature() {
-    let error = refused(settings().compression(Compression::Zstd));
+    let error = refused(settings().compression(kafka_tower::Compression::Zstd));
     assert!(
         error.to_string().contains("cargo feature `zstd`"),
         "{error}"
