@@ -462,6 +462,8 @@ fn an_identity_that_is_refused_for_now_is_asked_for_again() {
 async fn stalled(kafka: &EmbeddedKafka, settings: ProducerSettings) -> Publisher {
     let publisher = new(settings);
     publisher.send(order("before")).await.expect("a delivery");
+    // A delivery's room is free just after its future has ended.
+    assert_eq!(publisher.flush(LONG).await.undelivered.len(), 0);
     kafka.broker_down(1).expect("the broker");
     publisher
 }
