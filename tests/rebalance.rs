@@ -98,17 +98,16 @@ fn joins_and_leaves(protocol: Protocol) {
             repeated += offsets.len() - usize::try_from(each).expect("a count");
             assert_eq!(first_seen(&offsets), Vec::from_iter(0..each), "{partition}");
         }
-        if bed.mock().is_none() {
-            assert_eq!(repeated, 0, "{protocol:?}: handled again");
-        }
         assert_eq!(bed.committed().await, bed.all_at(each));
         assert_eq!(stayed.undone, []);
         assert_eq!(left.undone, []);
-        assert_eq!(
-            (stayed.acked + left.acked) as usize,
-            all.all().len(),
-            "all were drained"
-        );
+        if bed.mock().is_none() {
+            assert_eq!(repeated, 0, "{protocol:?}: handled again");
+            // The mock cluster may take a partition away from a member that is late: what was
+            // running there counts for nobody.
+            let acked = (stayed.acked + left.acked) as usize;
+            assert_eq!(acked, all.all().len(), "all were drained");
+        }
     });
 }
 
