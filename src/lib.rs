@@ -50,8 +50,9 @@ mod record;
 pub mod testing;
 
 pub use self::consume::{
-    App, AssignmentStrategy, Consumer, ConsumerSettings, OffsetReset, Serve, ServeError,
-    StopReason, Summary, Undone, serve,
+    App, AssignmentStrategy, Consumer, ConsumerHandle, ConsumerSettings, Lifecycle, NotAssigned,
+    OffsetReset, OnUnhandled, Ordering, PartitionStatus, Serve, ServeError, StopReason, Summary,
+    Undone, serve,
 };
 pub use self::error::{BoxError, ConfigError, ErrorClass, Persistence, PublishError};
 pub use self::publish::{
@@ -59,8 +60,8 @@ pub use self::publish::{
     Publisher,
 };
 pub use self::record::{
-    ConsumerRecord, ConsumerRecordBuilder, Delivery, Extensions, Headers, IntoBytes, MessageId,
-    Outcome, ProducerRecord,
+    ConsumerRecord, ConsumerRecordBuilder, Delivery, Extensions, Headers, IntoBytes, Lease,
+    MessageId, Outcome, ProducerRecord,
 };
 
 #[cfg(all(doctest, feature = "testing"))]

@@ -95,6 +95,8 @@ fn joins_and_leaves(protocol: Protocol) {
         let mut repeated = 0;
         for partition in 0..4 {
             let offsets = all.offsets(partition);
+            let missing: Vec<i64> = (0..each).filter(|one| !offsets.contains(one)).collect();
+            assert_eq!(missing, Vec::<i64>::new(), "{partition} lost");
             repeated += offsets.len() - usize::try_from(each).expect("a count");
             assert_eq!(first_seen(&offsets), Vec::from_iter(0..each), "{partition}");
         }

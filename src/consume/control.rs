@@ -1,12 +1,16 @@
 use std::{
+    mem,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     thread::{self, Thread},
+    time::Instant,
 };
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
+
+use super::handle::Views;
 
 /// Wakes the poll thread.
 #[derive(Debug, Clone, Default)]
@@ -25,12 +29,13 @@ impl Wake {
     }
 }
 
-/// What the future of `serve` tells the poll thread.
-#[derive(Debug, Default)]
+/// What others tell the poll thread of a member, and see of it.
+#[derive(Debug)]
 pub(super) struct Control {
     pub(super) wake: Wake,
-    /// The parent of every lane's tokens.
-    pub(super) lanes: CancellationToken,
+    pub(super) views: Views,
+    pub(super) started: Instant,
+    requests: Mutex<Vec<Requested>>,
     wish: AtomicU8,
 }
 
@@ -41,7 +46,34 @@ pub(super) enum Wish {
     Abandon,
 }
 
+/// What to do about a partition.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Request {
+    /// Pauses it, or lets it go on.
+    Pause(bool),
+    Seek(i64),
+}
+
+/// Dropping `done` says that the partition isn't ours.
+#[derive(Debug)]
+pub(super) struct Requested {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) request: Request,
+    pub(super) done: oneshot::Sender<()>,
+}
+
 impl Control {
+    pub(super) fn new() -> Self {
+        Self {
+            wake: Wake::default(),
+            views: Views::default(),
+            started: Instant::now(),
+            requests: Mutex::default(),
+            wish: AtomicU8::new(0),
+        }
+    }
+
     pub(super) fn wish(&self) -> Wish {
         match self.wish.load(Ordering::Acquire) {
             0 => Wish::GoOn,
@@ -56,10 +88,32 @@ impl Control {
         self.wake.wake();
     }
 
-    /// Stops every lane at this instant, then commits what is complete and leaves.
+    /// Drops what is running, then commits what is complete and leaves.
     pub(super) fn abandon(&self) {
         self.wish.fetch_max(2, Ordering::Release);
-        self.lanes.cancel();
         self.wake.wake();
+    }
+
+    pub(super) fn request(
+        &self,
+        topic: &str,
+        partition: i32,
+        request: Request,
+        done: oneshot::Sender<()>,
+    ) {
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Requested {
+                topic: topic.to_owned(),
+                partition,
+                request,
+                done,
+            });
+        self.wake.wake();
+    }
+
+    pub(super) fn take_requests(&self) -> Vec<Requested> {
+        mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

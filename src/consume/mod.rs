@@ -1,16 +1,27 @@
 //! The consumer: records out of Kafka into a `tower::Service`, and offsets back.
 
 mod app;
+mod consumer;
 mod control;
+mod dispatch;
 mod driver;
+mod engine;
 mod error;
-mod lane;
+mod handle;
+mod lifecycle;
+mod metadata;
+mod policy;
 mod serve;
 mod settings;
 mod summary;
+mod unread;
 
 pub use self::app::App;
+pub use self::consumer::Consumer;
 pub use self::error::ServeError;
+pub use self::handle::{ConsumerHandle, NotAssigned, PartitionStatus};
+pub use self::lifecycle::Lifecycle;
+pub use self::policy::{OnUnhandled, Ordering};
 pub use self::serve::{Serve, serve};
-pub use self::settings::{AssignmentStrategy, Consumer, ConsumerSettings, OffsetReset};
+pub use self::settings::{AssignmentStrategy, ConsumerSettings, OffsetReset};
 pub use self::summary::{StopReason, Summary, Undone};

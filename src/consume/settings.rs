@@ -1,10 +1,11 @@
+mod contradictions;
+mod memory;
+
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-
+use super::{Consumer, Ordering};
 use crate::{
     client::{
-        logging::Logging,
         properties::{ClientKind, Properties},
         topic_name,
     },
@@ -31,10 +32,18 @@ use crate::{
 #[derive(Debug, Clone)]
 #[must_use = "settings do nothing until a consumer is made from them"]
 pub struct ConsumerSettings {
-    properties: Properties,
-    topics: Vec<String>,
-    commit_interval: Duration,
-    drain_timeout: Duration,
+    pub(super) properties: Properties,
+    pub(super) topics: Vec<String>,
+    pub(super) commit_interval: Duration,
+    pub(super) drain_timeout: Duration,
+    pub(super) ordering: Ordering,
+    pub(super) max_in_flight: usize,
+    pub(super) max_waiting: usize,
+    pub(super) max_offset_span: u64,
+    pub(super) max_bytes: usize,
+    pub(super) expected_partitions: usize,
+    pub(super) dispatchers: Option<usize>,
+    pub(super) spawn_handlers: bool,
 }
 
 /// Where a group starts that has committed nothing for a partition, or whose committed offset is
@@ -78,6 +87,14 @@ impl ConsumerSettings {
             topics: Vec::new(),
             commit_interval: Duration::from_millis(500),
             drain_timeout: Duration::from_secs(30),
+            ordering: Ordering::default(),
+            max_in_flight: 256,
+            max_waiting: 1_000,
+            max_offset_span: 100_000,
+            max_bytes: 128 << 20,
+            expected_partitions: 16,
+            dispatchers: None,
+            spawn_handlers: false,
         };
         settings
             .set("bootstrap.servers", brokers)
@@ -85,8 +102,6 @@ impl ConsumerSettings {
             .offset_reset(OffsetReset::default())
             // 1 s without: a lane whose full queue had just stopped the fetching would run dry.
             .set("fetch.queue.backoff.ms", "10")
-            // Each partition has a queue of its own, and librdkafka's 64 MiB count for each.
-            .set("queued.max.messages.kbytes", "4096")
     }
 
     /// Adds topics to subscribe to. None is fine where the app names its own.
@@ -163,6 +178,77 @@ impl ConsumerSettings {
         self
     }
 
+    /// Which records of a partition may be handled side by side; [`Ordering::Key`] without.
+    pub fn ordering(mut self, ordering: Ordering) -> Self {
+        self.ordering = ordering;
+        self
+    }
+
+    /// How many records may be running in the service at once, over all partitions of this member;
+    /// 256 without.
+    ///
+    /// At the limit the partitions are left unread until a record is done.
+    pub fn max_in_flight(mut self, records: usize) -> Self {
+        self.max_in_flight = records;
+        self
+    }
+
+    /// How many records of a partition may wait for their next dispatch, after
+    /// [`Retry`](crate::Outcome::Retry) or [`Defer`](crate::Outcome::Defer); 1 000 without. They
+    /// count as neither running nor read ahead.
+    ///
+    /// At the limit the partition is left unread until one of them is done.
+    pub fn max_waiting(mut self, records: usize) -> Self {
+        self.max_waiting = records;
+        self
+    }
+
+    /// How far a partition may run ahead of its oldest incomplete record, in offsets; 100 000
+    /// without. It bounds what is handled again after a crash while one record is stuck.
+    ///
+    /// At the limit the partition is left unread until the oldest is done.
+    pub fn max_offset_span(mut self, offsets: u64) -> Self {
+        self.max_offset_span = offsets;
+        self
+    }
+
+    /// How much memory records may take, in bytes; 128 MiB without.
+    ///
+    /// One half is for what was read and is not complete. The other half is what librdkafka
+    /// fetches ahead, a queue for each partition; it follows from this and from
+    /// [`expected_partitions`](Self::expected_partitions) unless `queued.max.messages.kbytes`,
+    /// `fetch.max.bytes` and `max.partition.fetch.bytes` are [`set`](Self::set). A single record
+    /// larger than its share is delivered all the same.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// How many partitions this member is likely to be assigned; 16 without. librdkafka's limits are
+    /// for each partition and can't be changed later: with many more partitions than this its
+    /// queues take more than half of [`max_bytes`](Self::max_bytes), with fewer they take less.
+    pub fn expected_partitions(mut self, partitions: usize) -> Self {
+        self.expected_partitions = partitions;
+        self
+    }
+
+    /// How many tasks dispatch records to the service; as many as the runtime has threads without.
+    /// Each partition belongs to one of them.
+    pub fn dispatchers(mut self, tasks: usize) -> Self {
+        self.dispatchers = Some(tasks);
+        self
+    }
+
+    /// Whether each call of the service runs in a task of its own; `false` without.
+    ///
+    /// Without, calls run inside the dispatcher that owns the partition, which costs the least and
+    /// suits handlers that mostly wait. With, handlers that compute for longer than some 10 µs use
+    /// all threads of the runtime.
+    pub fn spawn_handlers(mut self, spawn: bool) -> Self {
+        self.spawn_handlers = spawn;
+        self
+    }
+
     /// Sets any [property of librdkafka][properties].
     ///
     /// An unknown name, a value that librdkafka refuses, and a property that would undo what this
@@ -188,153 +274,14 @@ impl ConsumerSettings {
             .filter(|topic| !topic_name::is_legal(topic));
         problems.extend(illegal.map(|topic| topic_name::problem(topic)));
         match problems.is_empty() {
-            true => Ok(Consumer { settings: self }),
+            true => Ok(Consumer::new_from(self)),
             false => Err(ConfigError::new(problems)),
         }
     }
-
-    fn contradictions(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut refuse = |wrong: bool, problem: &str| {
-            if wrong {
-                problems.push(problem.to_owned());
-            }
-        };
-        let get = |name| self.properties.get(name);
-        for (name, why) in [
-            (
-                "enable.auto.commit",
-                "librdkafka would commit records that are not complete; leave it out, \
-                 `commit_interval` says how often complete ones are committed",
-            ),
-            (
-                "auto.commit.enable",
-                "librdkafka would commit records that are not complete; leave it out, \
-                 `commit_interval` says how often complete ones are committed",
-            ),
-            (
-                "enable.auto.offset.store",
-                "librdkafka would count a record as handled when it hands it over; leave it out",
-            ),
-        ] {
-            let on = get(name).is_some_and(|value| !is_false(value));
-            refuse(on, &format!("`{name}` can't be on: {why}"));
-        }
-        for (name, what) in [
-            ("session.timeout.ms", "the session timeout"),
-            ("max.poll.interval.ms", "the poll interval"),
-        ] {
-            let zero = get(name).is_some_and(|value| value.trim() == "0");
-            refuse(zero, &format!("{what} (`{name}`) is 0: set 1 ms or more"));
-        }
-        refuse(
-            self.commit_interval.is_zero(),
-            "`commit_interval` is 0: set 1 ms or more, 500 ms is the default",
-        );
-        refuse(
-            self.drain_timeout.is_zero(),
-            "`drain_timeout` is 0, so that every shutdown would cut off what runs: set 1 ms or more",
-        );
-        if self.broker_assigns() {
-            for name in [
-                "partition.assignment.strategy",
-                "session.timeout.ms",
-                "heartbeat.interval.ms",
-            ] {
-                refuse(
-                    get(name).is_some(),
-                    &format!(
-                        "`{name}` is the broker's to set with `group.protocol=consumer`: leave it \
-                         out, or leave out `group.protocol`"
-                    ),
-                );
-            }
-        }
-        problems
-    }
-
-    /// The protocol of KIP-848.
-    fn broker_assigns(&self) -> bool {
-        self.properties
-            .get("group.protocol")
-            .is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"))
-    }
-}
-
-/// A member of a consumer group, ready to be given to [`serve`](crate::serve).
-///
-/// It connects when it is served.
-#[derive(Debug)]
-#[must_use = "a consumer does nothing until it is served"]
-pub struct Consumer {
-    settings: ConsumerSettings,
-}
-
-impl Consumer {
-    /// A consumer with the defaults of [`ConsumerSettings::new`].
-    ///
-    /// # Errors
-    ///
-    /// All problems of the settings at once.
-    pub fn new(brokers: impl Into<String>, group: impl Into<String>) -> Result<Self, ConfigError> {
-        ConsumerSettings::new(brokers, group).build()
-    }
-
-    /// A consumer with these settings.
-    ///
-    /// # Errors
-    ///
-    /// All problems of the settings at once.
-    pub fn with_settings(settings: ConsumerSettings) -> Result<Self, ConfigError> {
-        settings.build()
-    }
-
-    pub(super) fn topics(&self) -> &[String] {
-        &self.settings.topics
-    }
-
-    pub(super) fn client_config(&self) -> ClientConfig {
-        let mut properties = self.settings.properties.clone();
-        // Only a lane's watermark is ever committed.
-        properties.set("enable.auto.commit", "false");
-        properties.set("enable.auto.offset.store", "false");
-        let chosen = properties.get("partition.assignment.strategy").is_some();
-        if !chosen && !self.settings.broker_assigns() {
-            properties.set("partition.assignment.strategy", "cooperative-sticky");
-        }
-        let mut config = properties.client_config();
-        config.set_log_level(Logging::level());
-        config
-    }
-
-    pub(super) fn limits(&self) -> Limits {
-        let max_poll_interval = self
-            .settings
-            .properties
-            .get("max.poll.interval.ms")
-            .and_then(|value| value.trim().parse().ok())
-            .map_or(Duration::from_secs(300), Duration::from_millis);
-        Limits {
-            drain: self.settings.drain_timeout.min(max_poll_interval / 2),
-            commit_interval: self.settings.commit_interval,
-        }
-    }
-}
-
-/// The times that the poll thread keeps to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Limits {
-    pub(super) drain: Duration,
-    pub(super) commit_interval: Duration,
 }
 
 fn milliseconds(duration: Duration) -> String {
     duration.as_nanos().div_ceil(1_000_000).to_string()
-}
-
-/// As librdkafka reads a boolean.
-fn is_false(value: &str) -> bool {
-    matches!(value.to_ascii_lowercase().as_str(), "false" | "f" | "0")
 }
 
 #[cfg(test)]
@@ -358,6 +305,12 @@ mod tests {
                 .max_poll_interval(Duration::ZERO)
                 .commit_interval(Duration::ZERO)
                 .drain_timeout(Duration::ZERO)
+                .max_in_flight(0)
+                .max_waiting(0)
+                .max_offset_span(0)
+                .max_bytes(0)
+                .expected_partitions(0)
+                .dispatchers(0)
                 .set("enable.auto.commit", "true")
                 .set("enable.auto.offset.store", "TRUE"),
         );
@@ -370,6 +323,12 @@ mod tests {
             "poll interval",
             "`commit_interval` is 0",
             "`drain_timeout` is 0",
+            "`max_in_flight` is 0",
+            "`max_waiting` is 0",
+            "`max_offset_span` is 0",
+            "`max_bytes` is 0",
+            "`expected_partitions` is 0",
+            "`dispatchers` is 0",
             "`enable.auto.commit` can't be on",
             "`enable.auto.offset.store` can't be on",
         ] {
@@ -383,7 +342,7 @@ mod tests {
             .set("enable.auto.commit", "false")
             .build()
             .unwrap();
-        let config = consumer.client_config();
+        let config = consumer.client_config(None);
         assert_eq!(config.get("enable.auto.commit"), Some("false"));
         assert_eq!(config.get("enable.auto.offset.store"), Some("false"));
         assert_eq!(config.get("auto.offset.reset"), Some("earliest"));
@@ -394,7 +353,7 @@ mod tests {
     #[test]
     fn the_new_protocol_leaves_the_assignment_to_the_broker() {
         let new = || settings().set("group.protocol", "consumer");
-        let config = new().build().unwrap().client_config();
+        let config = new().build().unwrap().client_config(None);
         assert_eq!(config.get("partition.assignment.strategy"), None);
         let shown = problems(new().assignment_strategy(AssignmentStrategy::Range));
         assert!(shown.contains("is the broker's to set"), "{shown}");

@@ -26,6 +26,32 @@ pub struct Summary {
     pub stop: Option<StopReason>,
 }
 
+impl Summary {
+    /// Adds what another member of the group did.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.acked += other.acked;
+        self.skipped += other.skipped;
+        self.moved += other.moved;
+        self.retried += other.retried;
+        self.deferred += other.deferred;
+        for (place, offset) in other.committed {
+            let known = self.committed.entry(place).or_insert(offset);
+            *known = offset.max(*known);
+        }
+        self.undone.extend(other.undone);
+        let committed = &self.committed;
+        self.undone.retain(|(topic, partition, offset, _)| {
+            let place = (topic.clone(), *partition);
+            committed
+                .get(&place)
+                .is_none_or(|committed| committed <= offset)
+        });
+        if !matches!(self.stop, Some(StopReason::Requested { .. })) {
+            self.stop = other.stop.or(self.stop.take());
+        }
+    }
+}
+
 /// Why a record that was begun is not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

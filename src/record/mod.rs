@@ -1,10 +1,12 @@
 //! Records and what becomes of them: plain data, no I/O.
 
 mod bytes;
+pub(crate) mod chunk;
 mod consumer;
 mod delivery;
 mod extensions;
 mod headers;
+mod lease;
 mod message_id;
 mod outcome;
 mod producer;
@@ -14,6 +16,7 @@ pub use self::consumer::{ConsumerRecord, ConsumerRecordBuilder};
 pub use self::delivery::Delivery;
 pub use self::extensions::Extensions;
 pub use self::headers::Headers;
+pub use self::lease::Lease;
 pub use self::message_id::MessageId;
 pub use self::outcome::Outcome;
 pub use self::producer::ProducerRecord;

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::future::try_join_all;
 use kafka_tower::{
-    App, BoxError, ConsumerRecord, ConsumerSettings, Delivery, Outcome, ProducerRecord,
+    App, BoxError, ConsumerRecord, ConsumerSettings, Delivery, Ordering, Outcome, ProducerRecord,
     ProducerSettings, PublishExt, Publisher, ServeError, Summary, serve,
     testing::{EmbeddedKafka, TestKafka},
 };
@@ -105,9 +105,11 @@ impl Bed {
         }
     }
 
-    /// The same with the defaults for all times.
+    /// The same with the defaults for all times: one record of a partition at a time.
     pub(crate) fn plain_settings(&self) -> ConsumerSettings {
-        ConsumerSettings::new(self.brokers(), &self.group).topics([&self.topic])
+        ConsumerSettings::new(self.brokers(), &self.group)
+            .topics([&self.topic])
+            .ordering(Ordering::Partition)
     }
 
     pub(crate) fn serve(&self, app: impl App) -> Running {

@@ -1,40 +1,120 @@
 //! Commits: only ever a lane's watermark, and counted only when Kafka's answer says so.
 
 use std::{
+    collections::HashMap,
     mem,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, types::RDKafkaErrorCode};
 
 use super::{Driver, context::CommitResult, end::End, lanes::Lane};
-use crate::client::{
-    codes::{self, Meaning, Operation},
-    native::commit,
+use crate::{
+    client::{
+        codes::{self, Meaning, Operation},
+        native::commit,
+    },
+    consume::{dispatch::Order, metadata::Metadata},
 };
 
 /// How long the result of a last commit is waited for.
 pub(super) const COMMIT_TIME: Duration = Duration::from_secs(5);
 /// How often a commit is tried while somebody waits for it.
 const HURRIED: Duration = Duration::from_millis(100);
+/// How long a record waits for the note that it is going to be tried.
+const MARK_TIME: Duration = Duration::from_secs(1);
+/// How far ahead of what has begun a commit says that records may be running, at least.
+const LEAST_AHEAD: i64 = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Commits {
     /// The parts of the commit on its way.
-    pending: Vec<Pending>,
+    pending: HashMap<(Arc<str>, i32), Pending>,
     last: Option<Instant>,
     last_error: Option<i32>,
     /// Kafka takes none from this client: trying again is no use.
     forbidden: bool,
+    /// The brokers take no metadata as long as ours.
+    no_metadata: bool,
 }
 
 #[derive(Debug)]
 struct Pending {
     generation: u64,
-    topic: Arc<str>,
-    partition: i32,
-    offset: i64,
+    written: Written,
+}
+
+/// What is, or is to be, written down for a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) offset: i64,
+    /// With the note that the lane goes on.
+    running: bool,
+    /// Of its attempts.
+    version: u64,
+}
+
+/// A lane dispatches nothing before a commit has told that it is about to.
+#[derive(Debug)]
+pub(super) struct Mark {
+    since: Instant,
+    /// In the commit on its way.
+    sent: bool,
+}
+
+impl Mark {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            sent: false,
+        }
+    }
+}
+
+impl Lane {
+    pub(super) fn is_committed(&self) -> bool {
+        self.wanted()
+            .is_none_or(|wanted| self.committed == Some(wanted))
+    }
+
+    pub(super) fn waits_for_mark(&self) -> bool {
+        self.mark.as_ref().is_some_and(|mark| !mark.sent) && self.wanted().is_some()
+    }
+
+    /// What ought to be written down; `None` where there is nothing to say.
+    fn wanted(&self) -> Option<Written> {
+        let running = !self.drained;
+        let version = self.progress.version();
+        let written = |offset| Written {
+            offset,
+            running,
+            version,
+        };
+        match self.progress.watermark() {
+            Some(watermark) => Some(written(watermark)),
+            // Nothing is complete, so nothing moves; but others may have to know what was tried.
+            None if running || self.committed.is_some() => self.start.or(self.first).map(written),
+            None => None,
+        }
+    }
+
+    fn metadata(&mut self, wanted: Written) -> Metadata {
+        let begun = self
+            .progress
+            .begun()
+            .map_or(wanted.offset, |begun| begun + 1);
+        let ahead = (begun - self.running_to).max(LEAST_AHEAD);
+        self.running_to = begun;
+        let mut attempts = self.progress.attempts();
+        if !wanted.running {
+            attempts.trial = None;
+        }
+        Metadata {
+            running_to: wanted.running.then_some(begun.max(wanted.offset) + ahead),
+            attempts,
+        }
+    }
 }
 
 impl Driver {
@@ -44,13 +124,14 @@ impl Driver {
             false => self.limits.commit_interval,
             true => self.limits.commit_interval.min(HURRIED),
         };
-        if self
+        let due = self
             .commits
             .last
-            .is_none_or(|last| last.elapsed() >= interval)
-        {
+            .is_none_or(|last| last.elapsed() >= interval);
+        if due || self.urgent {
             self.commit(|_| true);
         }
+        self.open_late_marks();
     }
 
     /// Starts a commit of the new watermarks of some lanes, unless one is on its way: librdkafka
@@ -60,34 +141,42 @@ impl Driver {
         if !self.commits.pending.is_empty() {
             return;
         }
+        self.urgent = false;
         let mut list = TopicPartitionList::new();
         for (&generation, lane) in &mut self.lanes {
-            let Some(offset) = lane.watermark.filter(|_| which(generation)) else {
+            let Some(wanted) = lane.wanted().filter(|_| which(generation)) else {
                 continue;
             };
-            if lane.committed.is_some_and(|known| known >= offset)
-                || list
-                    .add_partition_offset(&lane.topic, lane.partition, Offset::Offset(offset))
-                    .is_err()
-            {
+            if lane.committed == Some(wanted) && lane.mark.is_none() {
                 continue;
             }
-            lane.committing = Some(offset);
+            let metadata = lane.metadata(wanted);
+            let mut element = list.add_partition(&lane.origin.topic, lane.origin.partition);
+            if element.set_offset(Offset::Offset(wanted.offset)).is_err() {
+                continue;
+            }
+            if !self.commits.no_metadata {
+                element.set_metadata(metadata.encode(wanted.offset));
+            }
+            lane.committing = Some(wanted);
             lane.refused = false;
-            self.commits.pending.push(Pending {
+            if let Some(mark) = &mut lane.mark {
+                mark.sent = true;
+            }
+            let place = (Arc::clone(&lane.origin.topic), lane.origin.partition);
+            let pending = Pending {
                 generation,
-                topic: Arc::clone(&lane.topic),
-                partition: lane.partition,
-                offset,
-            });
+                written: wanted,
+            };
+            self.commits.pending.insert(place, pending);
         }
         if list.count() == 0 {
             return;
         }
         self.commits.last = Some(Instant::now());
         if let Err(code) = commit::commit(&self.consumer, &list) {
-            for pending in mem::take(&mut self.commits.pending) {
-                self.commit_failed(&pending, code);
+            for (place, pending) in mem::take(&mut self.commits.pending) {
+                self.commit_failed(&place, &pending, code);
             }
         }
     }
@@ -100,44 +189,50 @@ impl Driver {
             result,
         } in results
         {
-            let found = self.commits.pending.iter().position(|pending| {
-                *pending.topic == *topic
-                    && pending.partition == partition
-                    && pending.offset == offset
-            });
-            let Some(found) = found else { continue };
-            let pending = self.commits.pending.remove(found);
+            let place = (Arc::from(topic.as_str()), partition);
+            let Some(pending) = self.commits.pending.remove(&place) else {
+                continue;
+            };
+            if pending.written.offset != offset {
+                // The result of an earlier one, which was given up.
+                self.commits.pending.insert(place, pending);
+                continue;
+            }
             match result {
                 Ok(()) => {
                     self.commits.last_error = None;
                     self.summary.committed.insert((topic, partition), offset);
                     if let Some(lane) = self.lanes.get_mut(&pending.generation)
-                        && lane.committing == Some(offset)
+                        && lane.committing == Some(pending.written)
                     {
-                        lane.committed = Some(offset);
+                        lane.committed = Some(pending.written);
+                        lane.view.set_committed(offset);
                     }
+                    self.open_mark(pending.generation);
                 }
-                Err(code) => self.commit_failed(&pending, code),
+                Err(code) => self.commit_failed(&place, &pending, code),
             }
         }
     }
 
     /// The next clock tries again, while the lane is still ours.
-    fn commit_failed(&mut self, pending: &Pending, code: i32) {
+    fn commit_failed(
+        &mut self,
+        (topic, partition): &(Arc<str>, i32),
+        pending: &Pending,
+        code: i32,
+    ) {
         let meaning = codes::meaning(Operation::Commit, code);
         if let Some(lane) = self.lanes.get_mut(&pending.generation)
-            && lane.committing == Some(pending.offset)
+            && lane.committing == Some(pending.written)
         {
             lane.committing = None;
             lane.refused = meaning == Meaning::GroupState;
         }
-        let Pending {
-            topic,
-            partition,
-            offset,
-            ..
-        } = pending;
-        let name = codes::name(code).unwrap_or_default();
+        let (offset, name) = (
+            pending.written.offset,
+            codes::name(code).unwrap_or_default(),
+        );
         // In a cooperative rebalance the group moves on before the members that keep partitions.
         let known = self.commits.last_error.replace(code) == Some(code);
         if known || meaning == Meaning::GroupState {
@@ -145,11 +240,60 @@ impl Driver {
         } else {
             tracing::warn!(target: "kafka_tower", %topic, partition, offset, code, name, "not committed yet");
         }
-        if matches!(meaning, Meaning::Configuration | Meaning::Fatal) {
+        if code == RDKafkaErrorCode::OffsetMetadataTooLarge as i32 && !self.commits.no_metadata {
+            tracing::warn!(
+                target: "kafka_tower",
+                "the brokers' `offset.metadata.max.bytes` is too small to count the attempts at \
+                 incomplete records: set 4096, the default"
+            );
+            self.commits.no_metadata = true;
+        } else if matches!(meaning, Meaning::Configuration | Meaning::Fatal) {
             self.commits.forbidden = true;
             let reason = format!("committing {topic}/{partition} to {offset} failed");
             self.end(End::client(code, &reason, meaning.class()));
         }
+        // Better handled uncounted than not at all.
+        self.open_mark(pending.generation);
+    }
+
+    /// Lets a lane wait until a commit has told what it is about to do.
+    pub(super) fn mark(&mut self, generation: u64) {
+        if let Some(lane) = self.lanes.get_mut(&generation) {
+            lane.mark = Some(Mark::new());
+            self.urgent |= lane.waits_for_mark();
+            self.marked.push(generation);
+        }
+    }
+
+    /// What a lane waited for was written down.
+    fn open_mark(&mut self, generation: u64) {
+        if let Some(lane) = self.lanes.get_mut(&generation)
+            && lane.mark.take_if(|mark| mark.sent).is_some()
+        {
+            let dispatcher = lane.dispatcher;
+            self.order(dispatcher, Order::Grant(generation));
+        }
+    }
+
+    fn open_late_marks(&mut self) {
+        let mut waiting = mem::take(&mut self.marked);
+        waiting.retain(|generation| {
+            let Some(lane) = self.lanes.get_mut(generation) else {
+                return false;
+            };
+            let has_records = lane.wanted().is_some();
+            let late = match &mut lane.mark {
+                None => return false,
+                Some(mark) => has_records && mark.since.elapsed() >= MARK_TIME,
+            };
+            if late {
+                lane.mark = None;
+                let dispatcher = lane.dispatcher;
+                self.order(dispatcher, Order::Grant(*generation));
+            }
+            !late
+        });
+        self.marked.append(&mut waiting);
     }
 
     /// At the end: commits every watermark and waits for the results, for a while.

@@ -1,4 +1,4 @@
-use std::{mem, sync::Arc};
+use std::mem;
 
 use rdkafka::{consumer::Consumer, error::KafkaError, types::RDKafkaErrorCode};
 
@@ -10,9 +10,11 @@ use crate::{
     },
     consume::{
         error::ServeError,
+        lifecycle::Moment,
         summary::{StopReason, Summary},
     },
     error::{BoxError, ErrorClass},
+    record::chunk::Origin,
 };
 
 /// Why the loop ends.
@@ -25,15 +27,10 @@ pub(super) enum End {
 }
 
 impl End {
-    pub(super) fn unhandled(
-        topic: &Arc<str>,
-        partition: i32,
-        offset: i64,
-        source: BoxError,
-    ) -> Self {
+    pub(super) fn unhandled(origin: &Origin, offset: i64, source: BoxError) -> Self {
         Self::Failed(ServeError::Unhandled {
-            topic: topic.as_ref().to_owned(),
-            partition,
+            topic: origin.topic.as_ref().to_owned(),
+            partition: origin.partition,
             offset,
             source,
             summary: Box::default(),
@@ -58,9 +55,8 @@ impl Driver {
             (Some(End::Failed(_)), _) | (Some(_), End::Stopped(_)) => {}
             _ => self.end = Some(end),
         }
-        for lane in self.lanes.values() {
-            lane.stop.cancel();
-        }
+        self.hooks.tell(Moment::Stopping);
+        self.stop_all_lanes();
     }
 
     /// The errors of `poll` were noted by the callback, with a reason, but for fatal ones' cause.
@@ -81,6 +77,7 @@ impl Driver {
             false => Operation::Connect,
         };
         let meaning = codes::meaning(operation, code);
+        self.hooks.tell(Moment::Error(escape(reason).into_owned()));
         let same = self.last_error.replace(code) == Some(code);
         // Each missing topic is worth a line, and librdkafka says it once.
         let news = !same || meaning == Meaning::TopicMissing;
@@ -102,13 +99,25 @@ impl Driver {
     }
 
     pub(super) fn finish(&mut self) -> Result<Summary, ServeError> {
-        self.name_what_runs();
-        self.answer_open_rebalances();
+        self.close_all_lanes();
         let mut summary = mem::take(&mut self.summary);
-        summary.undone = mem::take(&mut self.undone)
-            .into_iter()
-            .map(|((topic, partition), (offset, why))| {
-                (topic.as_ref().to_owned(), partition, offset, why)
+        for counts in &self.counts {
+            summary.acked += counts.acked.get();
+            summary.skipped += counts.skipped.get();
+            summary.moved += counts.moved.get();
+            summary.retried += counts.retried.get();
+            summary.deferred += counts.deferred.get();
+        }
+        let undone = mem::take(&mut self.undone).into_iter();
+        summary.undone = undone
+            .map(|((topic, partition, offset), why)| (topic, partition, offset, why))
+            // What one lane had left undone a later one may have made good.
+            .filter(|(topic, partition, offset, _)| {
+                let place = (topic.clone(), *partition);
+                summary
+                    .committed
+                    .get(&place)
+                    .is_none_or(|committed| committed <= offset)
             })
             .collect();
         match self.end.take() {

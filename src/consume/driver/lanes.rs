@@ -1,272 +1,362 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+//! The poll thread's side of the lanes.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Context, Driver,
+    commit::{Mark, Written},
+    end::End,
 };
-
-use rdkafka::{Message, consumer::base_consumer::PartitionQueue, message::BorrowedMessage};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio_util::sync::CancellationToken;
-
-use super::{Context, Driver, end::End};
 use crate::{
-    client::native::message,
+    client::native::{member, queue::PartitionQueue},
     consume::{
+        dispatch::{Event, NewLane, Order},
+        engine::{News, Opening, Progress},
         error::ServeError,
-        lane::{Completion, Event, InHand, Reporter, Seat},
+        handle::View,
+        lifecycle::Moment,
+        metadata::Metadata,
+        policy::OnUnhandled,
         summary::{StopReason, Undone},
+        unread::Bell,
     },
-    record::ConsumerRecord,
+    error::ErrorClass,
+    record::{Lease, chunk::Origin},
 };
-
-/// How many records a lane holds, the running one included; the others stay in librdkafka's
-/// queue. Enough for a fast service between two wake-ups of the poll thread.
-const LANE_RECORDS: usize = 256;
 
 /// What the poll thread knows of a lane.
 pub(super) struct Lane {
-    pub(super) topic: Arc<str>,
-    pub(super) partition: i32,
-    pub(super) stop: CancellationToken,
-    pub(super) cancel: CancellationToken,
-    /// Its task is over.
-    pub(super) ended: bool,
-    /// The next offset to read when all that was completed is left out.
-    pub(super) watermark: Option<i64>,
-    /// The watermark in the commit on its way.
-    pub(super) committing: Option<i64>,
-    /// The latest watermark that Kafka confirmed.
-    pub(super) committed: Option<i64>,
+    // Dropped first: its callback rings the bell.
+    pub(super) queue: Option<PartitionQueue<Context>>,
+    pub(super) origin: Arc<Origin>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) view: Arc<View>,
+    /// The number of its dispatcher.
+    pub(super) dispatcher: usize,
+    /// No new dispatch, and nothing more is read.
+    pub(super) stopped: bool,
+    /// Stopped, and nothing is running any more.
+    pub(super) drained: bool,
+    /// What the group had committed when the lane was opened.
+    pub(super) start: Option<i64>,
+    /// The first offset that was read.
+    pub(super) first: Option<i64>,
+    /// What waits for a commit.
+    pub(super) mark: Option<Mark>,
+    pub(super) committing: Option<Written>,
+    pub(super) committed: Option<Written>,
+    /// How far the last commit said that records might be running.
+    pub(super) running_to: i64,
     /// The group has moved on without this member: trying again soon is no use.
     pub(super) refused: bool,
-    // Without a queue of its own its records arrive in the client's.
-    queue: Option<PartitionQueue<Context>>,
-    unread: Arc<AtomicBool>,
-    records: UnboundedSender<ConsumerRecord>,
-    held: usize,
-    last: i64,
-    in_hand: Arc<InHand>,
 }
 
-impl Lane {
-    pub(super) fn is_committed(&self) -> bool {
-        self.watermark <= self.committed
-    }
-
-    fn push(&mut self, record: ConsumerRecord) {
-        if record.offset() <= self.last {
-            // Fetched twice or, after a truncation, another record: to skip it could lose it.
-            tracing::warn!(
-                target: "kafka_tower",
-                topic = %self.topic,
-                partition = self.partition,
-                offset = record.offset(),
-                "the partition went back behind offset {}", self.last
-            );
-        }
-        self.last = record.offset();
-        if self.records.send(record).is_ok() {
-            self.held += 1;
-        }
-    }
+/// A lane that was given up, until its dispatcher says what it left undone.
+pub(super) struct Closing {
+    pub(super) origin: Arc<Origin>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) dispatcher: usize,
+    /// Whatever was undone is so for this reason.
+    pub(super) why: Option<Undone>,
 }
 
 impl Driver {
     /// Opens a lane for a partition that is about to be assigned: its queue has to be there before.
-    pub(super) fn open_lane(&mut self, topic: &str, partition: i32) {
+    pub(super) fn open_lane(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        start: Option<i64>,
+        known: &Metadata,
+    ) {
         let topic: Arc<str> = topic.into();
         self.generation += 1;
         let generation = self.generation;
-        let unread = Arc::new(AtomicBool::new(true));
-        let mut queue = self.consumer.split_partition_queue(&topic, partition);
-        if let Some(queue) = &mut queue {
-            let (unread, wake) = (Arc::clone(&unread), self.control.wake.clone());
-            queue.set_nonempty_callback(move || {
-                unread.store(true, Ordering::Release);
-                wake.wake();
-            });
-        }
-        let (sender, receiver) = unbounded_channel();
-        let in_hand = Arc::new(InHand::new());
-        let lane = Lane {
+        let origin = Arc::new(Origin {
             topic: Arc::clone(&topic),
             partition,
-            stop: self.control.lanes.child_token(),
-            cancel: self.control.lanes.child_token(),
-            ended: false,
-            watermark: None,
+            lease: Lease::new(member::generation(&self.consumer).unwrap_or(0)),
+        });
+        let progress = Arc::new(Progress::new(known.attempts.made.clone()));
+        let bell = Arc::new(self.unread.bell(generation, Arc::clone(&progress)));
+        let rung = Arc::clone(&bell);
+        let queue = PartitionQueue::new(&self.consumer, &topic, partition, move || rung.ring());
+        if queue.is_none() {
+            let reason = format!("there is no queue for {topic}/{partition}");
+            self.end(End::client(0, &reason, ErrorClass::Fatal));
+        }
+        let caution = start.and_then(|start| known.caution(start));
+        if caution.is_some() {
+            tracing::warn!(
+                target: "kafka_tower", %topic, partition,
+                "the last owner ended without a word; what it was handling is tried with care"
+            );
+        }
+        let dispatcher = self.least_busy_dispatcher();
+        let view = Arc::new(View::new(Arc::clone(&origin), Arc::clone(&progress), start));
+        let lane = Lane {
+            queue,
+            origin: Arc::clone(&origin),
+            progress: Arc::clone(&progress),
+            bell: Arc::clone(&bell),
+            view: Arc::clone(&view),
+            dispatcher,
+            stopped: false,
+            drained: false,
+            start,
+            first: None,
+            mark: None,
             committing: None,
             committed: None,
+            running_to: 0,
             refused: false,
-            queue,
-            unread,
-            records: sender,
-            held: 0,
-            last: -1,
-            in_hand: Arc::clone(&in_hand),
         };
-        let seat = Seat {
-            topic: Arc::clone(&topic),
-            partition,
-            records: receiver,
-            stop: lane.stop.clone(),
-            cancel: lane.cancel.clone(),
-            reporter: Reporter {
-                generation,
-                events: self.sender.clone(),
-                wake: self.control.wake.clone(),
-                in_hand,
-                fate: Undone::Cancelled,
-            },
-        };
+        self.dispatchers[dispatcher].lanes += 1;
         self.lanes.insert(generation, lane);
         self.owned.insert((topic, partition), generation);
-        (self.spawn)(&self.runtime, seat);
+        self.control.views.add(view);
+        self.order(
+            dispatcher,
+            Order::Open(NewLane {
+                generation,
+                origin,
+                opening: Opening {
+                    progress,
+                    start,
+                    caution,
+                    gated: true,
+                },
+                bell: Arc::clone(&bell),
+            }),
+        );
+        self.mark(generation);
+        bell.ring();
     }
 
-    /// Forgets a lane and frees its queue; its later events change nothing. What it had begun and
-    /// not ended is `undone`.
-    pub(super) fn forget_lane(&mut self, topic: &str, partition: i32, undone: Undone) {
+    fn least_busy_dispatcher(&self) -> usize {
+        let dispatchers = (0..).zip(&self.dispatchers);
+        let least = dispatchers.min_by_key(|(_, dispatcher)| dispatcher.lanes);
+        least.map_or(0, |(number, _)| number)
+    }
+
+    pub(super) fn order(&self, dispatcher: usize, order: Order) {
+        // A dispatcher that is gone has said so.
+        let _ = self.dispatchers[dispatcher].orders.send(order);
+    }
+
+    pub(super) fn generation_of(&self, topic: &str, partition: i32) -> Option<u64> {
+        self.owned.get(&(topic.into(), partition)).copied()
+    }
+
+    /// No new dispatch in a lane.
+    pub(super) fn stop_lane(&mut self, generation: u64) {
+        if let Some(lane) = self.lanes.get_mut(&generation)
+            && !lane.stopped
+        {
+            lane.stopped = true;
+            let dispatcher = lane.dispatcher;
+            self.order(dispatcher, Order::Stop(generation));
+        }
+    }
+
+    pub(super) fn stop_all_lanes(&mut self) {
+        for lane in self.lanes.values_mut() {
+            lane.stopped = true;
+        }
+        for dispatcher in &self.dispatchers {
+            let _ = dispatcher.orders.send(Order::StopAll);
+        }
+    }
+
+    pub(super) fn cancel_lane(&self, generation: u64, why: Undone) {
+        if let Some(lane) = self.lanes.get(&generation) {
+            self.order(lane.dispatcher, Order::Cancel(generation, why));
+        }
+    }
+
+    /// Forgets a lane and frees its queue; what is still running of it changes nothing any more.
+    pub(super) fn close_lane(&mut self, topic: &str, partition: i32, why: Option<Undone>) {
         let Some(generation) = self.owned.remove(&(topic.into(), partition)) else {
             return;
         };
         let Some(lane) = self.lanes.remove(&generation) else {
             return;
         };
-        lane.stop.cancel();
-        lane.cancel.cancel();
-        if let Some(offset) = lane.in_hand.get().filter(|_| !lane.ended) {
-            self.undone
-                .insert((lane.topic, partition), (offset, undone));
+        lane.origin.lease.revoke();
+        self.control.views.remove(&lane.view);
+        self.dispatchers[lane.dispatcher].lanes -= 1;
+        if let Some(why) = why {
+            self.order(lane.dispatcher, Order::Cancel(generation, why));
+        }
+        self.order(lane.dispatcher, Order::Close(generation));
+        let closing = Closing {
+            origin: lane.origin,
+            progress: lane.progress,
+            dispatcher: lane.dispatcher,
+            why,
+        };
+        if self.dispatchers[closing.dispatcher].gone {
+            self.name_what_ran(&closing);
+        } else {
+            self.closing.insert(generation, closing);
         }
     }
 
-    /// At the end: names what doesn't let itself be cancelled.
-    pub(super) fn name_what_runs(&mut self) {
-        for lane in self.lanes.values().filter(|lane| !lane.ended) {
-            if let Some(offset) = lane.in_hand.get() {
-                let place = (Arc::clone(&lane.topic), lane.partition);
-                self.undone.insert(place, (offset, Undone::Cancelled));
+    /// A dispatcher that doesn't answer can't say what it left undone; the oldest is known.
+    pub(super) fn name_what_ran(&mut self, closing: &Closing) {
+        let Closing {
+            origin,
+            progress,
+            why,
+            ..
+        } = closing;
+        if let Some(begun) = progress.begun() {
+            let oldest = progress.watermark().unwrap_or(begun);
+            if oldest <= begun {
+                self.leave_undone(origin, oldest, why.unwrap_or(Undone::Cancelled));
             }
         }
     }
 
-    /// Hands over a record that came through the client's own queue.
-    pub(super) fn deliver(&mut self, message: BorrowedMessage<'_>) {
-        let place = (message.topic().into(), message.partition());
-        let lane = self
-            .owned
-            .get(&place)
-            .and_then(|generation| self.lanes.get_mut(generation));
-        if let Some(lane) = lane {
-            lane.push(message::record(message, Arc::clone(&lane.topic)));
-        }
+    fn leave_undone(&mut self, origin: &Origin, offset: i64, why: Undone) {
+        let place = (origin.topic.as_ref().to_owned(), origin.partition, offset);
+        self.undone.insert(place, why);
     }
 
-    /// Fills the lanes that have room.
-    pub(super) fn read_queues(&mut self) {
-        let mut errors = Vec::new();
-        for lane in self.lanes.values_mut() {
-            if lane.stop.is_cancelled() || !lane.unread.swap(false, Ordering::AcqRel) {
-                continue;
-            }
-            while lane.held < LANE_RECORDS {
-                let Some(queue) = &lane.queue else { break };
-                match queue.poll(Duration::ZERO) {
-                    Some(Ok(message)) => {
-                        self.last_error = None;
-                        let record = message::record(message, Arc::clone(&lane.topic));
-                        lane.push(record);
-                    }
-                    Some(Err(error)) => errors.push(error),
-                    None => break,
-                }
-            }
-        }
-        for error in errors {
-            self.on_poll_error(&error);
-        }
-    }
-
-    pub(super) fn read_all_next(&self) {
-        for lane in self.lanes.values() {
-            lane.unread.store(true, Ordering::Release);
-        }
-    }
-
-    /// Acts upon what the lanes' tasks report.
-    pub(super) fn serve_lanes(&mut self) {
-        while let Ok((generation, event)) = self.events.try_recv() {
-            // A completion of an older generation changes nothing: another member, or a later lane
-            // of this one, handles the record again.
-            let Some(lane) = self.lanes.get_mut(&generation) else {
-                continue;
-            };
-            let (topic, partition) = (Arc::clone(&lane.topic), lane.partition);
+    /// Acts upon what the dispatchers tell.
+    pub(super) fn serve_events(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
             match event {
-                Event::Completed { offset, how } => {
-                    let watermark = Some(offset + 1);
-                    if watermark < lane.watermark {
-                        // Went back: what was committed above is no longer what to resume from.
-                        (lane.committing, lane.committed) = (None, None);
+                Event::News(news) => self.serve_news(news),
+                Event::ServiceEnded(generation, offset, source) => {
+                    if let Some(lane) = self.lanes.get(&generation) {
+                        let error = ServeError::ServiceEnded {
+                            topic: lane.origin.topic.as_ref().to_owned(),
+                            partition: lane.origin.partition,
+                            offset,
+                            source,
+                            summary: Box::default(),
+                        };
+                        self.end(End::Failed(error));
                     }
-                    lane.watermark = watermark;
-                    lane.held = lane.held.saturating_sub(1);
-                    lane.unread.store(true, Ordering::Release);
-                    *match how {
-                        Completion::Acked => &mut self.summary.acked,
-                        Completion::Skipped => &mut self.summary.skipped,
-                        Completion::Moved => &mut self.summary.moved,
-                    } += 1;
-                    if !self.undone.is_empty() {
-                        // One lane had left it undone; this one made it good.
-                        let key = (topic, partition);
-                        if self
-                            .undone
-                            .get(&key)
-                            .is_some_and(|(left, _)| *left <= offset)
-                        {
-                            self.undone.remove(&key);
+                }
+                Event::Closed(generation, undone) => {
+                    if let Some(closing) = self.closing.remove(&generation) {
+                        for (offset, why) in undone {
+                            let why = closing.why.unwrap_or(why);
+                            self.leave_undone(&closing.origin, offset, why);
                         }
                     }
                 }
-                Event::Retried => self.summary.retried += 1,
-                Event::Deferred => self.summary.deferred += 1,
-                Event::Failed { offset, error } => {
-                    self.end(End::unhandled(&topic, partition, offset, error));
+                Event::Gone(dispatcher) => self.lose_dispatcher(dispatcher),
+            }
+        }
+    }
+
+    fn serve_news(&mut self, news: News) {
+        match news {
+            News::Drained(generation) => {
+                if let Some(lane) = self.lanes.get_mut(&generation) {
+                    lane.drained = true;
                 }
-                Event::ServiceEnded { offset, error } => {
-                    self.end(End::Failed(ServeError::ServiceEnded {
-                        topic: topic.as_ref().to_owned(),
-                        partition,
+            }
+            News::End(generation, offset) => {
+                if let Some(lane) = self.lanes.get(&generation) {
+                    lane.view.set_end(offset);
+                    self.hooks.tell(Moment::PartitionEof(
+                        lane.origin.topic.as_ref().to_owned(),
+                        lane.origin.partition,
                         offset,
-                        source: error,
-                        summary: Box::default(),
-                    }));
+                    ));
                 }
-                Event::StopRequested { offset } => {
-                    self.end(End::Stopped(StopReason::Requested {
-                        topic: topic.as_ref().to_owned(),
-                        partition,
-                        offset,
-                    }));
-                }
-                Event::Ended { undone } => {
-                    lane.ended = true;
-                    let unasked = !lane.stop.is_cancelled() && self.end.is_none();
-                    let offset = undone.map_or(lane.last, |(offset, _)| offset);
-                    if let Some(undone) = undone {
-                        self.undone.insert((Arc::clone(&topic), partition), undone);
-                    }
-                    if unasked {
-                        let error = "the lane's task ended unasked: a panic while dropping, or the \
-                                     runtime shut down";
-                        self.end(End::unhandled(&topic, partition, offset, error.into()));
+            }
+            News::Trial(generation) => self.mark(generation),
+            News::Failed(generation, offset, error) => {
+                if let Some(lane) = self.lanes.get(&generation) {
+                    let (topic, partition) = (&lane.origin.topic, lane.origin.partition);
+                    let what_next = match self.on_unhandled {
+                        OnUnhandled::Stop => "stopping",
+                        OnUnhandled::PausePartition { .. } => "its partition is paused",
+                        OnUnhandled::Skip => "it is skipped",
+                    };
+                    tracing::error!(
+                        target: "kafka_tower", %topic, partition, offset, %error,
+                        "a record failed and no layer handled that: {what_next}"
+                    );
+                    self.hooks.tell(Moment::Error(error.to_string()));
+                    if self.on_unhandled == OnUnhandled::Stop {
+                        let failed = End::unhandled(&lane.origin, offset, error);
+                        self.end(failed);
                     }
                 }
             }
+            News::StopRequested(generation, offset) => {
+                if let Some(lane) = self.lanes.get(&generation) {
+                    self.end(End::Stopped(StopReason::Requested {
+                        topic: lane.origin.topic.as_ref().to_owned(),
+                        partition: lane.origin.partition,
+                        offset,
+                    }));
+                }
+            }
+            News::WentBack(generation, from, to) => {
+                // Fetched twice or, after a truncation, another record: to skip it could lose it.
+                if let Some(Lane { origin, .. }) = self.lanes.get(&generation) {
+                    let (topic, partition) = (&origin.topic, origin.partition);
+                    tracing::warn!(
+                        target: "kafka_tower", %topic, partition, offset = to,
+                        "the partition went back behind offset {from}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// A dispatcher ended, with all that was running in it.
+    fn lose_dispatcher(&mut self, number: usize) {
+        self.dispatchers[number].gone = true;
+        let mut unasked = None;
+        for lane in self.lanes.values_mut() {
+            if lane.dispatcher == number {
+                (lane.stopped, lane.drained) = (true, true);
+                unasked = Some(Arc::clone(&lane.origin));
+            }
+        }
+        let closing: Vec<u64> = self
+            .closing
+            .iter()
+            .filter(|(_, closing)| closing.dispatcher == number)
+            .map(|(generation, _)| *generation)
+            .collect();
+        for generation in closing {
+            if let Some(closing) = self.closing.remove(&generation) {
+                self.name_what_ran(&closing);
+            }
+        }
+        if let Some(origin) = unasked
+            && self.end.is_none()
+        {
+            let error = "its dispatcher ended unasked: a panic while dropping, or the runtime shut \
+                         down";
+            self.end(End::unhandled(&origin, 0, error.into()));
+        }
+    }
+
+    /// Looks at every lane now and then.
+    pub(super) fn look_at_lanes(&mut self) {
+        if self.looked_at.is_some_and(|at| at.elapsed() < super::LOOK) {
+            return;
+        }
+        self.looked_at = Some(Instant::now());
+        for lane in self.lanes.values().filter(|lane| !lane.stopped) {
+            let Origin {
+                topic, partition, ..
+            } = &*lane.origin;
+            if let Some(end) = member::known_end(&self.consumer, topic, *partition) {
+                lane.view.set_end(end);
+            }
+            lane.bell.ring();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The poll thread: owns the client, feeds the lanes and keeps the group's promises.
+//! The poll thread: owns the client, feeds the dispatchers and keeps the group's promises.
 //!
 //! It never blocks on data and never stops polling, however slow a service is. Each partition has
 //! a queue of its own, and a lane that holds enough records leaves its queue unread: that is the
@@ -9,7 +9,9 @@ mod commit;
 mod context;
 mod end;
 mod lanes;
+mod read;
 mod rebalance;
+mod requests;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,30 +21,49 @@ use std::{
 };
 
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Message,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
+    message::BorrowedMessage,
 };
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
-use self::{commit::Commits, context::Context, end::End, lanes::Lane, rebalance::Revocation};
-use super::{
-    control::{Control, Wish},
-    error::ServeError,
-    lane::{Event, Seat},
-    settings::Limits,
-    summary::{StopReason, Summary, Undone},
+use self::{
+    commit::Commits,
+    context::Context,
+    end::End,
+    lanes::{Closing, Lane},
+    read::Reader,
+    rebalance::Revocation,
+    requests::Seek,
 };
-use crate::client::{
-    codes::{self, Operation},
-    redact::escape,
+use super::{
+    consumer::Limits,
+    control::{Control, Wish},
+    dispatch::{Event, Order},
+    engine::Counts,
+    error::ServeError,
+    lifecycle::{Hooks, Moment},
+    policy::OnUnhandled,
+    summary::{StopReason, Summary, Undone},
+    unread::Unread,
+};
+use crate::{
+    client::{
+        codes::{self, Operation},
+        redact::escape,
+    },
+    error::ErrorClass,
+    record::chunk::Memory,
 };
 
 /// How long the thread sleeps without being woken. Records, completions, shutdown and commit
-/// results all wake it, so this bounds only how late a deadline or a commit is noticed, and what a
-/// wake-up that librdkafka or a log subscriber swallowed would cost.
+/// results all wake it, so this bounds only how late a deadline or a commit is noticed.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a cancelled task may take to end before it is given up.
+/// How often all lanes are looked at, for what a wake-up that librdkafka or a log subscriber
+/// swallowed would cost, and for where their partitions end.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long what was cancelled may take to end before it is given up.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
 /// What the poll thread starts from.
@@ -50,30 +71,50 @@ pub(super) struct Start {
     pub(super) config: ClientConfig,
     pub(super) topics: Vec<String>,
     pub(super) limits: Limits,
+    pub(super) on_unhandled: OnUnhandled,
     pub(super) control: Arc<Control>,
-    pub(super) runtime: Handle,
-    pub(super) spawn: Spawn,
+    /// The dispatchers, each with what it counts.
+    pub(super) dispatchers: Vec<(UnboundedSender<Order>, Arc<Counts>)>,
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) hooks: Hooks,
 }
 
-/// Starts a lane's task.
-pub(super) type Spawn = Box<dyn Fn(&Handle, Seat) + Send>;
+/// A dispatcher, as the poll thread sees it.
+struct Dispatcher {
+    orders: UnboundedSender<Order>,
+    lanes: usize,
+    gone: bool,
+}
 
 struct Driver {
-    // Dropped in this order: the lanes hold queues of the client.
+    // Dropped before the client: they hold queues and messages of it.
     lanes: HashMap<u64, Lane>,
+    reader: Reader,
     owned: HashMap<(Arc<str>, i32), u64>,
+    closing: HashMap<u64, Closing>,
     consumer: Arc<BaseConsumer<Context>>,
     limits: Limits,
+    on_unhandled: OnUnhandled,
     control: Arc<Control>,
-    runtime: Handle,
-    spawn: Spawn,
-    events: mpsc::Receiver<(u64, Event)>,
-    sender: mpsc::Sender<(u64, Event)>,
+    dispatchers: Vec<Dispatcher>,
+    counts: Vec<Arc<Counts>>,
+    events: mpsc::Receiver<Event>,
+    hooks: Hooks,
+    unread: Arc<Unread>,
+    memory: Arc<Memory>,
+    /// Lanes that are left unread for want of memory.
+    starved: Vec<u64>,
     generation: u64,
     revocation: Option<Revocation>,
+    seeks: Vec<Seek>,
     commits: Commits,
+    /// Lanes that wait for a commit.
+    marked: Vec<u64>,
+    /// A commit is worth more than the interval.
+    urgent: bool,
+    looked_at: Option<Instant>,
     summary: Summary,
-    undone: BTreeMap<(Arc<str>, i32), (i64, Undone)>,
+    undone: BTreeMap<(String, i32, i64), Undone>,
     end: Option<End>,
     assigned_once: bool,
     last_error: Option<i32>,
@@ -110,9 +151,11 @@ impl Driver {
         let Start {
             config,
             limits,
+            on_unhandled,
             control,
-            runtime,
-            spawn,
+            dispatchers,
+            events,
+            hooks,
             ..
         } = start;
         let wake = control.wake.clone();
@@ -128,21 +171,39 @@ impl Driver {
             },
             summary: Box::default(),
         })?;
-        consumer.set_nonempty_callback(move || wake.wake());
-        let (sender, events) = mpsc::channel();
+        let [on_event, on_relief] = [wake.clone(), wake.clone()];
+        consumer.set_nonempty_callback(move || on_event.wake());
+        hooks.tell(Moment::Created);
+        let memory = Memory::new(limits.held_bytes, move || on_relief.wake());
+        let (orders, counts): (Vec<_>, _) = dispatchers.into_iter().unzip();
+        let dispatchers = orders.into_iter().map(|orders| Dispatcher {
+            orders,
+            lanes: 0,
+            gone: false,
+        });
         Ok(Self {
             lanes: HashMap::new(),
+            reader: Reader::default(),
             owned: HashMap::new(),
+            closing: HashMap::new(),
             consumer: Arc::new(consumer),
             limits,
+            on_unhandled,
             control,
-            runtime,
-            spawn,
+            dispatchers: dispatchers.collect(),
+            counts,
             events,
-            sender,
+            hooks,
+            unread: Unread::new(wake),
+            memory: Arc::new(memory),
+            starved: Vec::new(),
             generation: 0,
             revocation: None,
+            seeks: Vec::new(),
             commits: Commits::default(),
+            marked: Vec::new(),
+            urgent: false,
+            looked_at: None,
             summary: Summary::default(),
             undone: BTreeMap::new(),
             end: None,
@@ -152,14 +213,15 @@ impl Driver {
     }
 
     fn serve(&mut self, topics: &[String]) {
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        if let Err(error) = self.consumer.subscribe(&topics) {
-            self.end(End::Failed(ServeError::Client {
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        match self.consumer.subscribe(&names) {
+            Ok(()) => self.hooks.tell(Moment::Subscribed(topics.to_vec())),
+            Err(error) => self.end(End::Failed(ServeError::Client {
                 code: codes::code_of(&error),
                 reason: escape(&error.to_string()).into_owned(),
                 class: codes::meaning_of(Operation::Connect, &error).class(),
                 summary: Box::default(),
-            }));
+            })),
         }
         while self.end.is_none() {
             self.turn();
@@ -168,11 +230,7 @@ impl Driver {
 
     /// One round: the thread sleeps until something comes in, and acts upon all of it.
     fn turn(&mut self) {
-        let asleep = Instant::now();
         thread::park_timeout(TICK);
-        if asleep.elapsed() >= TICK {
-            self.read_all_next();
-        }
         match self.control.wish() {
             Wish::GoOn => {}
             Wish::Shutdown if self.end.is_some() => {}
@@ -181,9 +239,12 @@ impl Driver {
         }
         self.poll_client();
         self.serve_rebalances();
-        self.serve_lanes();
+        self.serve_events();
         self.advance_revocation();
+        self.serve_requests();
         self.read_queues();
+        self.feed_the_starved();
+        self.look_at_lanes();
         self.commit_on_the_clock();
     }
 
@@ -193,7 +254,7 @@ impl Driver {
         loop {
             // rdkafka answers `None` for an empty queue and for a served event alike.
             match consumer.poll(Duration::ZERO) {
-                Some(Ok(message)) => self.deliver(message),
+                Some(Ok(message)) => self.refuse(&message),
                 Some(Err(error)) => self.on_poll_error(&error),
                 None if consumer.context().take_noted() => {}
                 None => break,
@@ -206,6 +267,15 @@ impl Driver {
         }
     }
 
+    /// A record that came through the client's own queue. That of a lane would be missing in it.
+    fn refuse(&mut self, message: &BorrowedMessage<'_>) {
+        let (topic, partition) = (message.topic(), message.partition());
+        if self.generation_of(topic, partition).is_some() {
+            let reason = format!("a record of {topic}/{partition} came outside of its queue");
+            self.end(End::client(0, &reason, ErrorClass::Fatal));
+        }
+    }
+
     /// Lets running records finish, as a member of the group.
     fn drain(&mut self) {
         let deadline = Instant::now() + self.limits.drain;
@@ -215,8 +285,8 @@ impl Driver {
         {
             self.turn();
         }
-        for lane in self.lanes.values() {
-            lane.cancel.cancel();
+        for generation in self.lanes.keys() {
+            self.cancel_lane(*generation, Undone::Cancelled);
         }
         let deadline = Instant::now() + CANCEL_GRACE;
         while self.any_lane_runs() && Instant::now() < deadline {
@@ -225,7 +295,7 @@ impl Driver {
     }
 
     fn any_lane_runs(&self) -> bool {
-        self.lanes.values().any(|lane| !lane.ended)
+        self.lanes.values().any(|lane| !lane.drained)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Rebalances, in the order that loses and repeats nothing: stop dispatch, drain while polling,
 //! commit, and only then give the partitions up.
 
-use std::time::Instant;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use rdkafka::consumer::Consumer;
 
@@ -10,7 +13,14 @@ use super::{
     commit::COMMIT_TIME,
     context::{Partitions, Rebalance, answer, list},
 };
-use crate::consume::summary::Undone;
+use crate::{
+    client::native::commit::{self, Committed},
+    consume::{metadata::Metadata, summary::Undone},
+};
+
+/// How long the group's coordinator may take to say what was committed. Without an answer
+/// librdkafka asks again, and the attempts of the last owner are not known.
+const ASK_TIME: Duration = Duration::from_secs(2);
 
 /// Partitions that are being given up.
 pub(super) struct Revocation {
@@ -47,29 +57,45 @@ impl Driver {
         self.last_error = None;
         // Who is about to leave takes the partitions, since the group waits for that, and doesn't
         // read them.
-        if self.end.is_none() {
+        if self.end.is_none() && !partitions.is_empty() {
+            let mut committed = self.ask_committed(partitions);
             for (topic, partition) in partitions {
-                self.forget_lane(topic, *partition, Undone::Lost);
-                self.open_lane(topic, *partition);
+                self.close_lane(topic, *partition, Some(Undone::Lost));
+                let (start, known) = match committed.remove(&(topic.clone(), *partition)) {
+                    Some(one) => {
+                        let known = Metadata::decode(&one.metadata, one.offset);
+                        (Some(one.offset), known)
+                    }
+                    None => (None, Metadata::default()),
+                };
+                self.open_lane(topic, *partition, start, &known);
             }
         }
         answer(&self.consumer, true, &list(partitions));
     }
 
+    fn ask_committed(&self, partitions: &Partitions) -> HashMap<(String, i32), Committed> {
+        let committed = commit::committed(&self.consumer, list(partitions), ASK_TIME);
+        committed
+            .unwrap_or_else(|error| {
+                tracing::warn!(
+                    target: "kafka_tower", %error,
+                    "the attempts at incomplete records of an earlier owner are not known"
+                );
+                Vec::new()
+            })
+            .into_iter()
+            .map(|one| ((one.topic.clone(), one.partition), one))
+            .collect()
+    }
+
     fn revoke(&mut self, partitions: Partitions) {
         let generations: Vec<u64> = partitions
             .iter()
-            .filter_map(|(topic, partition)| {
-                self.owned
-                    .get(&(topic.as_str().into(), *partition))
-                    .copied()
-            })
+            .filter_map(|(topic, partition)| self.generation_of(topic, *partition))
             .collect();
-        for lane in generations
-            .iter()
-            .filter_map(|generation| self.lanes.get(generation))
-        {
-            lane.stop.cancel();
+        for generation in &generations {
+            self.stop_lane(*generation);
         }
         tracing::info!(target: "kafka_tower", ?partitions, "revoked");
         self.revocation = Some(Revocation {
@@ -91,27 +117,25 @@ impl Driver {
                     partitions = ?revocation.partitions,
                     "lost to other members: nothing is committed for them any more"
                 );
-                return self.give_up(Undone::Lost);
+                return self.give_up(Some(Undone::Lost));
             }
             let now = Instant::now();
             let over = now >= revocation.until;
             let ended = revocation
                 .generations
                 .iter()
-                .all(|generation| self.lanes.get(generation).is_none_or(|lane| lane.ended));
+                .all(|generation| self.lanes.get(generation).is_none_or(|lane| lane.drained));
             let (stage, until) = match revocation.stage {
                 Stage::Draining | Stage::Cancelling if ended => self.commit_revoked(now),
                 Stage::Cancelling if over => self.commit_revoked(now),
                 Stage::Draining if over => {
                     for generation in &revocation.generations {
-                        if let Some(lane) = self.lanes.get(generation) {
-                            lane.cancel.cancel();
-                        }
+                        self.cancel_lane(*generation, Undone::Cancelled);
                     }
                     (Stage::Cancelling, now + CANCEL_GRACE)
                 }
                 Stage::Committing if over || self.is_settled(&revocation.generations) => {
-                    return self.give_up(Undone::Cancelled);
+                    return self.give_up(None);
                 }
                 Stage::Draining | Stage::Cancelling | Stage::Committing => return,
             };
@@ -138,27 +162,42 @@ impl Driver {
             .all(|lane| lane.is_committed() || lane.refused)
     }
 
-    fn give_up(&mut self, undone: Undone) {
+    fn give_up(&mut self, why: Option<Undone>) {
         if let Some(revocation) = self.revocation.take() {
-            for lane in revocation
-                .generations
-                .iter()
-                .filter_map(|known| self.lanes.get(known))
-            {
-                lane.cancel.cancel();
+            if let Some(why) = why {
+                for generation in &revocation.generations {
+                    self.cancel_lane(*generation, why);
+                }
             }
             answer(&self.consumer, false, &list(&revocation.partitions));
             for (topic, partition) in &revocation.partitions {
-                self.forget_lane(topic, *partition, undone);
+                self.close_lane(topic, *partition, why);
             }
+        }
+    }
+
+    /// Closes every lane at the end, and learns what they left undone.
+    pub(super) fn close_all_lanes(&mut self) {
+        self.answer_open_rebalances();
+        let owned: Vec<_> = self.owned.keys().cloned().collect();
+        for (topic, partition) in owned {
+            self.close_lane(&topic, partition, None);
+        }
+        let deadline = Instant::now() + CANCEL_GRACE;
+        while !self.closing.is_empty() && Instant::now() < deadline {
+            std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+            self.serve_events();
+        }
+        for (_, closing) in std::mem::take(&mut self.closing) {
+            self.name_what_ran(&closing);
         }
     }
 
     /// Answers what the group still waits for, on the way out. Later events are answered inside
     /// their callback.
-    pub(super) fn answer_open_rebalances(&mut self) {
+    fn answer_open_rebalances(&mut self) {
         self.consumer.context().close();
-        self.give_up(Undone::Cancelled);
+        self.give_up(None);
         while let Some(rebalance) = self.consumer.context().next_rebalance() {
             match rebalance {
                 Rebalance::Assign(partitions) => answer(&self.consumer, true, &list(&partitions)),

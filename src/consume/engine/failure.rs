@@ -2,7 +2,7 @@ use std::{any::Any, error::Error, fmt};
 
 /// A panic as an error.
 #[derive(Debug)]
-pub(super) struct Panicked(String);
+pub(crate) struct Panicked(String);
 
 impl From<Box<dyn Any + Send>> for Panicked {
     fn from(panic: Box<dyn Any + Send>) -> Self {

@@ -1,0 +1,50 @@
+//! What a consumer knows without asking a broker.
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+
+use rdkafka::{
+    bindings as rd,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    types::RDKafkaRespErr,
+};
+
+/// The generation of the group (the member's epoch with KIP-848); `None` outside of one.
+pub(crate) fn generation<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<i64> {
+    let client = consumer.client().native_ptr();
+    // SAFETY: the client is valid while it is borrowed.
+    let metadata = unsafe { rd::rd_kafka_consumer_group_metadata(client) };
+    if metadata.is_null() {
+        return None;
+    }
+    // SAFETY: the metadata is ours, read once, and freed.
+    let generation = unsafe {
+        let generation = rd::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        rd::rd_kafka_consumer_group_metadata_destroy(metadata);
+        generation
+    };
+    Some(i64::from(generation)).filter(|generation| *generation >= 0)
+}
+
+/// The end of a partition as of the last fetch.
+pub(crate) fn known_end<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: the client is valid while it is borrowed, the topic's name ends with a NUL, and both
+    // offsets are there to be written to. The call doesn't wait.
+    let result = unsafe {
+        rd::rd_kafka_get_watermark_offsets(
+            consumer.client().native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &mut low,
+            &mut high,
+        )
+    };
+    let known = result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
+    known.then_some(high)
+}

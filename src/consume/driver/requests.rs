@@ -1,0 +1,105 @@
+//! What the handle asks for.
+
+use std::{mem, time::Instant};
+
+use rdkafka::{Offset, consumer::Consumer};
+use tokio::sync::oneshot;
+
+use super::{CANCEL_GRACE, Driver, end::End};
+use crate::{
+    client::codes::{self, Operation},
+    consume::{
+        control::{Request, Requested},
+        dispatch::Order,
+        metadata::Metadata,
+        summary::Undone,
+    },
+};
+
+/// How long librdkafka may take to go to another offset.
+const SEEK_TIME: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A lane that is drained to go on elsewhere.
+pub(super) struct Seek {
+    generation: u64,
+    offset: i64,
+    until: Instant,
+    cancelled: bool,
+    done: oneshot::Sender<()>,
+}
+
+impl Driver {
+    pub(super) fn serve_requests(&mut self) {
+        for Requested {
+            topic,
+            partition,
+            request,
+            done,
+        } in self.control.take_requests()
+        {
+            let Some(generation) = self.generation_of(&topic, partition) else {
+                continue;
+            };
+            match request {
+                Request::Pause(paused) => {
+                    let dispatcher = self.lanes[&generation].dispatcher;
+                    self.order(dispatcher, Order::Pause(generation, paused));
+                    let _ = done.send(());
+                }
+                Request::Seek(offset) => {
+                    self.stop_lane(generation);
+                    self.seeks.push(Seek {
+                        generation,
+                        offset,
+                        until: Instant::now() + self.limits.drain,
+                        cancelled: false,
+                        done,
+                    });
+                }
+            }
+        }
+        for seek in mem::take(&mut self.seeks) {
+            self.advance_seek(seek);
+        }
+    }
+
+    fn advance_seek(&mut self, mut seek: Seek) {
+        // While partitions are given up, or everything is, the lane stays as it is.
+        if self.end.is_some() {
+            return;
+        }
+        let Some(lane) = self.lanes.get(&seek.generation) else {
+            return;
+        };
+        let over = Instant::now() >= seek.until;
+        let given_up = over && seek.cancelled;
+        if !(lane.drained || given_up) {
+            if over {
+                self.cancel_lane(seek.generation, Undone::Cancelled);
+                seek.cancelled = true;
+                seek.until += CANCEL_GRACE;
+            }
+            self.seeks.push(seek);
+            return;
+        }
+        if self.revocation.is_some() {
+            self.seeks.push(seek);
+            return;
+        }
+        let (topic, partition) = (lane.origin.topic.clone(), lane.origin.partition);
+        self.close_lane(&topic, partition, None);
+        let sought = self
+            .consumer
+            .seek(&topic, partition, Offset::Offset(seek.offset), SEEK_TIME);
+        if let Err(error) = sought {
+            // What was fetched and not handled is gone with the lane: only a new start finds it.
+            let code = codes::code_of(&error).unwrap_or_default();
+            let class = codes::meaning(Operation::Consume, code).class();
+            let reason = format!("seeking {topic}/{partition} to {} failed", seek.offset);
+            self.end(End::client(code, &reason, class));
+            return;
+        }
+        self.open_lane(&topic, partition, Some(seek.offset), &Metadata::default());
+        let _ = seek.done.send(());
+    }
+}

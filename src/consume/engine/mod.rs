@@ -1,0 +1,460 @@
+//! What is dispatched when, and what may be committed: the rules, without a socket, a thread, a
+//! clock or a type of rdkafka.
+//!
+//! The engine is told what happens (records arrive, a call ends, time passes, a partition is taken
+//! away) and answers what to do next. Whoever drives it calls the services.
+
+mod caution;
+mod failure;
+mod keys;
+mod lane;
+mod parked;
+mod progress;
+mod tracker;
+
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+pub(crate) use self::{
+    caution::Caution,
+    failure::Panicked,
+    lane::{Dispatch, Opening},
+    progress::{Attempts, Counts, Progress},
+};
+use self::{
+    failure::Unplaced,
+    keys::KeyHasher,
+    lane::{Found, Lane, State},
+    parked::Parked,
+};
+use super::{
+    policy::{OnUnhandled, Ordering},
+    summary::Undone,
+};
+use crate::{
+    error::BoxError,
+    record::{ConsumerRecord, Outcome},
+};
+
+/// Time since the engine began.
+pub(crate) type Moment = Duration;
+
+/// What bounds an engine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) ordering: Ordering,
+    /// Running, over all lanes.
+    pub(crate) max_in_flight: usize,
+    /// Parked or behind a busy key, for each lane.
+    pub(crate) max_waiting: usize,
+    /// From the oldest incomplete record of a lane to its newest.
+    pub(crate) max_offset_span: u64,
+    pub(crate) on_unhandled: OnUnhandled,
+}
+
+/// What others have to know.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A stopped lane has nothing running any more.
+    Drained(u64),
+    /// A lane got to the end of its partition.
+    End(u64, i64),
+    /// A lane that has to be careful waits for [`Engine::grant`], until its attempts are written
+    /// down.
+    Trial(u64),
+    /// A record failed and no layer handled it. What the policy says was done; with `Stop` the
+    /// engine dispatches nothing any more.
+    Failed(u64, i64, BoxError),
+    /// The service asked to stop, at this offset; the engine dispatches nothing any more.
+    StopRequested(u64, i64),
+    /// After this offset came that one, which is lower.
+    WentBack(u64, i64, i64),
+}
+
+/// The state of some lanes.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    bounds: Bounds,
+    hasher: KeyHasher,
+    lanes: Vec<Option<Lane>>,
+    vacant: Vec<u32>,
+    by_generation: HashMap<u64, u32>,
+    /// Lanes that may have something to dispatch.
+    ready: VecDeque<u32>,
+    parked: Parked,
+    running: usize,
+    counts: Arc<Counts>,
+    news: Vec<News>,
+}
+
+impl Engine {
+    pub(crate) fn new(bounds: Bounds, counts: Arc<Counts>) -> Self {
+        Self {
+            bounds,
+            hasher: KeyHasher::default(),
+            lanes: Vec::new(),
+            vacant: Vec::new(),
+            by_generation: HashMap::new(),
+            ready: VecDeque::new(),
+            parked: Parked::default(),
+            running: 0,
+            counts,
+            news: Vec::new(),
+        }
+    }
+
+    /// Opens a lane; its place is good until it is closed.
+    pub(crate) fn open(&mut self, generation: u64, opening: Opening) -> u32 {
+        let lane = Some(Lane::new(generation, opening));
+        let index = match self.vacant.pop() {
+            Some(index) => {
+                self.lanes[index as usize] = lane;
+                index
+            }
+            None => {
+                self.lanes.push(lane);
+                u32::try_from(self.lanes.len() - 1).expect("fewer lanes than 2^32")
+            }
+        };
+        self.by_generation.insert(generation, index);
+        index
+    }
+
+    /// Records arrived, in the order of their offsets.
+    pub(crate) fn arrive(&mut self, generation: u64, records: Vec<ConsumerRecord>) {
+        if let Some(index) = self.index(generation) {
+            self.lane(index).arrive(records);
+            self.list(index);
+        }
+    }
+
+    /// Behind what arrived the partition ends, at this offset.
+    pub(crate) fn arrive_end(&mut self, generation: u64, offset: i64) {
+        if let Some(index) = self.index(generation) {
+            self.lane(index).arrive_end(offset);
+            self.list(index);
+        }
+    }
+
+    /// What it waited for is written down: a new lane, or a trial, may begin.
+    pub(crate) fn grant(&mut self, generation: u64) {
+        if let Some(index) = self.index(generation) {
+            let lane = self.lane(index);
+            match &mut lane.caution {
+                Some(caution) if !lane.gated => caution.grant(),
+                _ => lane.gated = false,
+            }
+            self.list(index);
+        }
+    }
+
+    /// Pauses a lane by request, or lets it go on.
+    pub(crate) fn pause(&mut self, generation: u64, paused: bool) {
+        if let Some(index) = self.index(generation) {
+            let lane = self.lane(index);
+            lane.paused = paused;
+            lane.progress.paused.store(paused, Relaxed);
+            self.list(index);
+        }
+    }
+
+    /// The next lane to look at. `None` also while as much is running as may.
+    pub(crate) fn next_lane(&mut self) -> Option<u32> {
+        if !self.has_room() {
+            return None;
+        }
+        let index = self.ready.pop_front()?;
+        if let Some(lane) = &mut self.lanes[index as usize] {
+            lane.listed = false;
+        }
+        Some(index)
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.running < self.bounds.max_in_flight
+    }
+
+    /// The lane may have more to dispatch: look at it again, after the others.
+    pub(crate) fn list(&mut self, index: u32) {
+        if let Some(lane) = &mut self.lanes[index as usize]
+            && !lane.listed
+            && lane.may_dispatch()
+        {
+            lane.listed = true;
+            self.ready.push_back(index);
+        }
+    }
+
+    /// Takes the next record of a lane that may be dispatched. It has to come back by
+    /// [`put_back`](Self::put_back), [`finish`](Self::finish) or [`cancel`](Self::cancel).
+    pub(crate) fn take(&mut self, index: u32) -> Option<Dispatch> {
+        if !self.has_room() {
+            return None;
+        }
+        let lane = self.lanes[index as usize].as_mut()?;
+        let mut found = Found::default();
+        let dispatch = lane.take(index, &self.bounds, &self.hasher, &mut found);
+        let generation = lane.generation;
+        if let Some(offset) = found.end {
+            self.news.push(News::End(generation, offset));
+        }
+        if let Some((from, to)) = found.went_back {
+            self.news.push(News::WentBack(generation, from, to));
+        }
+        if found.trial {
+            self.news.push(News::Trial(generation));
+        }
+        dispatch
+    }
+
+    /// It can't be dispatched now, and stays the next of its lane. `unready`: nor can any other,
+    /// before [`service_ready`](Self::service_ready).
+    pub(crate) fn put_back(&mut self, dispatch: Dispatch, unready: bool) {
+        let index = dispatch.lane;
+        let lane = self.lane(index);
+        lane.runnable.push_front(dispatch);
+        lane.unready = unready;
+    }
+
+    /// The service of a lane may be ready again.
+    pub(crate) fn service_ready(&mut self, index: u32) {
+        if let Some(lane) = &mut self.lanes[index as usize] {
+            lane.unready = false;
+            self.list(index);
+        }
+    }
+
+    /// The service is about to be called.
+    pub(crate) fn begin(&mut self, dispatch: &mut Dispatch) {
+        dispatch.begun = true;
+        let offset = dispatch.record.offset();
+        self.lane(dispatch.lane).progress.begin(offset);
+    }
+
+    /// The call didn't end at once.
+    pub(crate) fn running(&mut self, dispatch: &mut Dispatch) {
+        dispatch.running = true;
+        self.running += 1;
+        let lane = self.lane(dispatch.lane);
+        lane.running += 1;
+        lane.publish_running();
+        lane.hold_key(dispatch);
+    }
+
+    /// A call ended.
+    pub(crate) fn finish(
+        &mut self,
+        mut dispatch: Dispatch,
+        result: Result<Outcome, BoxError>,
+        now: Moment,
+    ) {
+        if !self.ended(&mut dispatch) {
+            self.counts.stale.add_one();
+            return;
+        }
+        match result {
+            Ok(Outcome::Ack) => {
+                self.counts.acked.add_one();
+                self.complete(&dispatch, now);
+            }
+            Ok(Outcome::Skip) => {
+                self.counts.skipped.add_one();
+                self.complete(&dispatch, now);
+            }
+            Ok(Outcome::Moved { .. }) => {
+                self.counts.moved.add_one();
+                self.complete(&dispatch, now);
+            }
+            Ok(Outcome::Retry { after }) => {
+                self.counts.retried.add_one();
+                self.retry(dispatch, now + after.unwrap_or_default());
+            }
+            Ok(Outcome::Defer { after }) => {
+                self.counts.deferred.add_one();
+                self.park(dispatch, now + after);
+            }
+            Ok(Outcome::Stop) => {
+                let offset = dispatch.record.offset();
+                let lane = self.lane(dispatch.lane);
+                lane.undone.push((offset, Undone::Stopped));
+                self.news
+                    .push(News::StopRequested(dispatch.generation, offset));
+                self.stop_all();
+            }
+            Ok(Outcome::DeadLetter { reason }) => {
+                self.fail(dispatch, Unplaced(reason.into_owned()).into(), now);
+            }
+            Err(error) => self.fail(dispatch, error, now),
+        }
+    }
+
+    /// A call was dropped.
+    pub(crate) fn cancel(&mut self, mut dispatch: Dispatch, why: Undone) {
+        if self.ended(&mut dispatch) {
+            let offset = dispatch.record.offset();
+            let attempt = dispatch.record.attempt();
+            let lane = self.lane(dispatch.lane);
+            lane.undone.push((offset, why));
+            lane.note_attempt(offset, attempt);
+        }
+    }
+
+    /// Whether the lane of a call that ended is still there.
+    fn ended(&mut self, dispatch: &mut Dispatch) -> bool {
+        let was_running = std::mem::take(&mut dispatch.running);
+        self.running -= usize::from(was_running);
+        let generation = dispatch.generation;
+        let Some(lane) = self.lanes[dispatch.lane as usize]
+            .as_mut()
+            .filter(|lane| lane.generation == generation)
+        else {
+            return false;
+        };
+        if was_running {
+            lane.running -= 1;
+            lane.publish_running();
+            if lane.state == State::Stopped && lane.running == 0 {
+                self.news.push(News::Drained(generation));
+            }
+            self.list(dispatch.lane);
+        }
+        true
+    }
+
+    fn complete(&mut self, dispatch: &Dispatch, now: Moment) {
+        let lane = self.lane(dispatch.lane);
+        lane.complete(dispatch);
+        lane.release_key(dispatch);
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        lane.progress.completed_at.store(now.max(1), Relaxed);
+    }
+
+    fn retry(&mut self, mut dispatch: Dispatch, due: Moment) {
+        let attempt = dispatch.record.attempt();
+        let offset = dispatch.record.offset();
+        self.lane(dispatch.lane).note_attempt(offset, attempt);
+        dispatch.record = dispatch.record.with_attempt(attempt.saturating_add(1));
+        self.park(dispatch, due);
+    }
+
+    fn park(&mut self, mut dispatch: Dispatch, due: Moment) {
+        let lane = self.lanes[dispatch.lane as usize].as_mut().expect("a lane");
+        if lane.state == State::Stopped {
+            lane.undone
+                .push((dispatch.record.offset(), Undone::Waiting));
+            return;
+        }
+        lane.hold_key(&mut dispatch);
+        lane.parked += 1;
+        lane.publish_waiting();
+        dispatch.record = dispatch.record.alone();
+        self.parked.add(due, dispatch);
+    }
+
+    fn fail(&mut self, dispatch: Dispatch, error: BoxError, now: Moment) {
+        let (generation, offset) = (dispatch.generation, dispatch.record.offset());
+        self.news.push(News::Failed(generation, offset, error));
+        match self.bounds.on_unhandled {
+            OnUnhandled::Stop => {
+                let attempt = dispatch.record.attempt();
+                let lane = self.lane(dispatch.lane);
+                lane.undone.push((offset, Undone::Failed));
+                lane.note_attempt(offset, attempt);
+                self.stop_all();
+            }
+            OnUnhandled::PausePartition { resume_after } => {
+                let lane = self.lane(dispatch.lane);
+                lane.failed = Some(dispatch.number);
+                lane.progress.paused.store(true, Relaxed);
+                self.retry(dispatch, now + resume_after);
+            }
+            OnUnhandled::Skip => {
+                self.counts.skipped.add_one();
+                self.complete(&dispatch, now);
+            }
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Moment) {
+        while let Some(dispatch) = self.parked.due(now) {
+            let index = dispatch.lane;
+            let lane = self.lane(index);
+            lane.parked -= 1;
+            lane.publish_waiting();
+            if lane.failed == Some(dispatch.number) {
+                lane.failed = None;
+                let paused = lane.paused;
+                lane.progress.paused.store(paused, Relaxed);
+            }
+            lane.runnable.push_back(dispatch);
+            self.list(index);
+        }
+    }
+
+    /// When [`tick`](Self::tick) has something to do.
+    pub(crate) fn next_due(&self) -> Option<Moment> {
+        self.parked.next_due()
+    }
+
+    /// Nothing more is dispatched of a lane; what runs may end, then there is
+    /// [`News::Drained`].
+    pub(crate) fn stop(&mut self, generation: u64) {
+        let Some(index) = self.index(generation) else {
+            return;
+        };
+        let lane = self.lanes[index as usize].as_mut().expect("a lane");
+        if lane.state == State::Stopped {
+            return;
+        }
+        if std::mem::take(&mut lane.parked) > 0 {
+            let parked = self.parked.remove(generation);
+            let parked = parked.map(|dispatch| (dispatch.record.offset(), Undone::Waiting));
+            lane.undone.extend(parked);
+        }
+        lane.stop();
+        if lane.running == 0 {
+            self.news.push(News::Drained(generation));
+        }
+    }
+
+    /// Nothing more is dispatched at all.
+    pub(crate) fn stop_all(&mut self) {
+        let generations: Vec<u64> = self.by_generation.keys().copied().collect();
+        for generation in generations {
+            self.stop(generation);
+        }
+    }
+
+    /// Forgets a lane: what is still running of it changes nothing any more. Gives its place, and
+    /// the offsets that were begun and are not complete.
+    pub(crate) fn close(&mut self, generation: u64) -> Option<(u32, Vec<(i64, Undone)>)> {
+        self.stop(generation);
+        let index = self.by_generation.remove(&generation)?;
+        let lane = self.lanes[index as usize].take()?;
+        self.vacant.push(index);
+        if lane.listed {
+            self.ready.retain(|ready| *ready != index);
+        }
+        Some((index, lane.undone))
+    }
+
+    pub(crate) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    pub(crate) fn index(&self, generation: u64) -> Option<u32> {
+        self.by_generation.get(&generation).copied()
+    }
+
+    /// # Panics
+    ///
+    /// For a lane that was closed: a bug.
+    fn lane(&mut self, index: u32) -> &mut Lane {
+        self.lanes[index as usize].as_mut().expect("an open lane")
+    }
+}

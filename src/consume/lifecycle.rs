@@ -1,0 +1,117 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::Summary;
+use crate::record::ConsumerRecord;
+
+/// What happens to a consumer, for [`Serve::with_lifecycle`](crate::Serve::with_lifecycle).
+///
+/// Every method does nothing unless it is written. They are called one at a time, by the future of
+/// [`serve`](crate::serve): one that takes long delays the others and the end, and no record. One
+/// that panics is logged. With several [`members`](crate::Serve::members) each calls them.
+///
+/// # Example
+///
+/// ```
+/// use kafka_tower::Lifecycle;
+///
+/// struct Print;
+///
+/// impl Lifecycle for Print {
+///     fn partition_eof(&mut self, topic: &str, partition: i32, offset: i64) {
+///         println!("{topic}/{partition} is read up to its end, {offset}");
+///     }
+/// }
+/// ```
+pub trait Lifecycle: Send + 'static {
+    /// The client is about to be made.
+    fn creating(&mut self) {}
+
+    /// The client is made; it may not have reached a broker yet.
+    fn created(&mut self) {}
+
+    /// The topics are subscribed to; partitions are assigned later.
+    fn subscribed(&mut self, topics: &[String]) {
+        let _ = topics;
+    }
+
+    /// A record arrived; it hasn't been dispatched, or just has.
+    fn record_received(&mut self, record: &ConsumerRecord) {
+        let _ = record;
+    }
+
+    /// Something went wrong: a record that no layer handled, or an error of the client, which keeps
+    /// trying or is about to stop.
+    fn error(&mut self, error: &str) {
+        let _ = error;
+    }
+
+    /// A partition was read up to its end, the offset of its next record. Again after more records
+    /// came.
+    fn partition_eof(&mut self, topic: &str, partition: i32, offset: i64) {
+        let _ = (topic, partition, offset);
+    }
+
+    /// No new dispatch; what runs may finish.
+    fn stopping(&mut self) {}
+
+    /// It is over: what is complete was committed, and the group was left.
+    fn stopped(&mut self, summary: &Summary) {
+        let _ = summary;
+    }
+}
+
+/// One call of a [`Lifecycle`].
+#[derive(Debug)]
+pub(super) enum Moment {
+    Creating,
+    Created,
+    Subscribed(Vec<String>),
+    RecordReceived(ConsumerRecord),
+    Error(String),
+    PartitionEof(String, i32, i64),
+    Stopping,
+    Stopped(Box<Summary>),
+}
+
+/// Tells of moments, if anybody wants to know.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hooks(Option<UnboundedSender<Moment>>);
+
+impl Hooks {
+    pub(super) fn new() -> (Self, UnboundedReceiver<Moment>) {
+        let (sender, receiver) = unbounded_channel();
+        (Self(Some(sender)), receiver)
+    }
+
+    pub(super) fn wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn tell(&self, moment: Moment) {
+        if let Some(sender) = &self.0 {
+            // Nobody listens after the future of `serve` was dropped.
+            let _ = sender.send(moment);
+        }
+    }
+}
+
+/// Calls the method for a moment.
+pub(super) fn call(lifecycle: &mut dyn Lifecycle, moment: &Moment) {
+    let called = catch_unwind(AssertUnwindSafe(|| match moment {
+        Moment::Creating => lifecycle.creating(),
+        Moment::Created => lifecycle.created(),
+        Moment::Subscribed(topics) => lifecycle.subscribed(topics),
+        Moment::RecordReceived(record) => lifecycle.record_received(record),
+        Moment::Error(error) => lifecycle.error(error),
+        Moment::PartitionEof(topic, partition, offset) => {
+            lifecycle.partition_eof(topic, *partition, *offset);
+        }
+        Moment::Stopping => lifecycle.stopping(),
+        Moment::Stopped(summary) => lifecycle.stopped(summary),
+    }));
+    if called.is_err() {
+        tracing::error!(target: "kafka_tower", "a lifecycle hook panicked");
+    }
+}
