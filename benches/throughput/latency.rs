@@ -92,7 +92,9 @@ fn threaded(config: &ClientConfig, topic: &str, records: usize) -> Sample {
         send();
         times.push(start.elapsed());
     }
-    with_latency(clock.sample("ThreadedProducer", records), times)
+    clock
+        .sample("ThreadedProducer", records)
+        .with_latency(times)
 }
 
 async fn measure<F: Future>(subject: &'static str, records: usize, send: impl Fn() -> F) -> Sample {
@@ -106,12 +108,5 @@ async fn measure<F: Future>(subject: &'static str, records: usize, send: impl Fn
         send().await;
         times.push(start.elapsed());
     }
-    with_latency(clock.sample(subject, records), times)
-}
-
-fn with_latency(mut sample: Sample, mut times: Vec<Duration>) -> Sample {
-    times.sort_unstable();
-    let at = |percent: usize| times[times.len() * percent / 100];
-    sample.latency = Some((at(50), at(99)));
-    sample
+    clock.sample(subject, records).with_latency(times)
 }

@@ -8,8 +8,8 @@ pub(crate) struct Sample {
     pub(crate) records: usize,
     pub(crate) wall: Duration,
     pub(crate) cpu: Duration,
-    /// p50 and p99 of one record's way, where that was measured.
-    pub(crate) latency: Option<(Duration, Duration)>,
+    /// What else was measured, by name; the same in each round.
+    pub(crate) extra: Vec<(&'static str, f64)>,
 }
 
 /// Wall-clock and processor time of this process, from a starting point.
@@ -26,14 +26,14 @@ impl Clock {
         }
     }
 
+    /// Wall-clock and processor time since the start.
+    pub(crate) fn elapsed(&self) -> (Duration, Duration) {
+        (self.wall.elapsed(), cpu_time() - self.cpu)
+    }
+
     pub(crate) fn sample(&self, subject: &'static str, records: usize) -> Sample {
-        Sample {
-            subject,
-            records,
-            wall: self.wall.elapsed(),
-            cpu: cpu_time() - self.cpu,
-            latency: None,
-        }
+        let (wall, cpu) = self.elapsed();
+        Sample::new(subject, records, wall, cpu)
     }
 }
 
@@ -91,31 +91,66 @@ impl Report {
             let rates = samples.iter().map(Sample::rate);
             let ratio = median(rates.zip(base).map(|(rate, base)| rate / base.rate()));
             let cpu = median(samples.iter().map(Sample::cpu_us));
-            let latency = |pick: fn((Duration, Duration)) -> Duration| {
-                let micros = |sample: &Sample| sample.latency.map(|l| pick(l).as_secs_f64() * 1e6);
-                let values: Option<Vec<f64>> = samples.iter().map(micros).collect();
-                values.map(|values| median(values.into_iter()))
-            };
-            let latency = latency(|l| l.0).zip(latency(|l| l.1));
             let work = self.work;
-            if json {
-                let latency = latency.map_or(String::new(), |(p50, p99)| {
-                    format!(r#","p50_us":{p50:.1},"p99_us":{p99:.1}"#)
+            let extra = samples[0]
+                .extra
+                .iter()
+                .enumerate()
+                .map(|(index, (name, _))| {
+                    (*name, median(samples.iter().map(|s| s.extra[index].1)))
                 });
+            if json {
+                let extra: String = extra
+                    .map(|(name, v)| format!(r#","{name}":{v:.1}"#))
+                    .collect();
                 println!(
-                    r#"{{"work":"{work}","subject":"{subject}","msgs_per_s":{rate:.0},"ratio_to_raw":{ratio:.3},"cpu_us_per_msg":{cpu:.3}{latency}}}"#
+                    r#"{{"work":"{work}","subject":"{subject}","msgs_per_s":{rate:.0},"ratio_to_raw":{ratio:.3},"cpu_us_per_msg":{cpu:.3}{extra}}}"#
                 );
             } else {
-                let latency = latency.map_or(String::new(), |(p50, p99)| {
-                    format!("   p50 {p50:.0} µs, p99 {p99:.0} µs")
-                });
-                println!("{work:<16}{subject:<20}{rate:>12.0}{ratio:>10.2}{cpu:>14.2}{latency}");
+                let extra: String = extra.map(|(name, v)| format!("   {name} {v:.1}")).collect();
+                println!("{work:<16}{subject:<20}{rate:>12.0}{ratio:>10.2}{cpu:>14.2}{extra}");
             }
         }
     }
 }
 
 impl Sample {
+    pub(crate) fn new(
+        subject: &'static str,
+        records: usize,
+        wall: Duration,
+        cpu: Duration,
+    ) -> Self {
+        Self {
+            subject,
+            records,
+            wall,
+            cpu,
+            extra: Vec::new(),
+        }
+    }
+
+    /// Two stretches as one.
+    pub(crate) fn and(mut self, other: &Self) -> Self {
+        self.records += other.records;
+        self.wall += other.wall;
+        self.cpu += other.cpu;
+        self
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: f64) -> Self {
+        self.extra.push((name, value));
+        self
+    }
+
+    /// Adds p50 and p99 of single records' ways.
+    pub(crate) fn with_latency(self, mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e6;
+        let (p50, p99) = (at(50), at(99));
+        self.with("p50_us", p50).with("p99_us", p99)
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     fn rate(&self) -> f64 {
         self.records as f64 / self.wall.as_secs_f64()
