@@ -18,7 +18,11 @@ use kafka_tower::{
     StopReason, serve,
     testing::{Request, TestKafka},
 };
-use rdkafka::types::RDKafkaErrorCode as Code;
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+    types::RDKafkaErrorCode as Code,
+};
 use support::run;
 use tower::util::BoxCloneService;
 use uuid::Uuid;
@@ -312,5 +316,50 @@ fn a_static_member_ends_when_another_takes_its_id() {
         next.reach(5).await;
         second.stop().await;
         assert_eq!(next.offsets(0), [5, 6, 7, 8, 9]);
+    });
+}
+
+#[test]
+fn a_static_member_waits_for_the_place_of_its_former_self() {
+    run(async {
+        // The embedded cluster gives any place away.
+        if real().await.is_none() {
+            return;
+        }
+        let bed = Bed::new(1).await;
+        bed.fill(5).await;
+        let logs = logs();
+        // Holds the place, as one that was killed does until its session is over.
+        let former: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", bed.brokers())
+            .set("group.id", &bed.group)
+            .set("group.protocol", "consumer")
+            .set("group.instance.id", "the-only-one")
+            .set("enable.auto.commit", "false")
+            .create()
+            .expect("a consumer");
+        former.subscribe(&[&bed.topic]).expect("subscribed");
+        let former = tokio::task::spawn_blocking(move || {
+            while former.assignment().expect("an assignment").count() == 0 {
+                former.poll(Duration::from_millis(100));
+            }
+            former
+        });
+        let former = soon("the former self is assigned", former).await;
+        let former = former.expect("no panic");
+
+        let calls = Calls::default();
+        let settings = bed
+            .plain_settings()
+            .set("group.protocol", "consumer")
+            .group_instance_id("the-only-one");
+        let running = Running::start(settings, calls.acking());
+        logs.line(&["the place of this static member isn't free yet"])
+            .await;
+        assert_eq!(calls.all(), []);
+        drop(former);
+        calls.reach(5).await;
+        running.stop().await;
+        assert_eq!(bed.committed().await, bed.all_at(5));
     });
 }

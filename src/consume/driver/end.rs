@@ -1,8 +1,8 @@
-use std::mem;
+use std::{mem, time::Instant};
 
 use rdkafka::{consumer::Consumer, error::KafkaError, types::RDKafkaErrorCode};
 
-use super::Driver;
+use super::{Driver, REJOIN};
 use crate::{
     client::{
         codes::{self, Meaning, Operation},
@@ -66,7 +66,22 @@ impl Driver {
                 Some((code, reason)) => (code, reason),
                 None => (*code, "a fatal error".to_owned()),
             };
+            if code == RDKafkaErrorCode::UnreleasedInstanceId && self.lanes.is_empty() {
+                return self.wait_for_former_self(&reason);
+            }
             self.end(End::client(code as i32, &reason, ErrorClass::Fatal));
+        }
+    }
+
+    /// A static member that ended without a word keeps its place until its session is over.
+    fn wait_for_former_self(&mut self, reason: &str) {
+        if self.rejoin_at.is_none() {
+            tracing::warn!(
+                target: "kafka_tower",
+                "the place of this static member isn't free yet, the consumer keeps trying: {}",
+                escape(reason)
+            );
+            self.rejoin_at = Some(Instant::now() + REJOIN);
         }
     }
 
@@ -82,6 +97,12 @@ impl Driver {
         // Each missing topic is worth a line, and librdkafka says it once.
         let news = !same || meaning == Meaning::TopicMissing;
         match meaning {
+            Meaning::Fatal
+                if code == RDKafkaErrorCode::UnreleasedInstanceId as i32
+                    && self.lanes.is_empty() =>
+            {
+                self.wait_for_former_self(reason);
+            }
             // `poll` says the cause.
             Meaning::Fatal if code == RDKafkaErrorCode::Fatal as i32 => {}
             Meaning::Fatal | Meaning::Configuration | Meaning::DataGap => {

@@ -39,7 +39,7 @@ use self::{
 };
 use super::{
     consumer::Limits,
-    control::{Control, Wish},
+    control::{Control, Wake, Wish},
     dispatch::{Event, Order},
     engine::Counts,
     error::ServeError,
@@ -63,6 +63,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often all lanes are looked at, for what a wake-up that librdkafka or a log subscriber
 /// swallowed would cost, and for where their partitions end.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long to wait before a static member tries again to take the place of its former self.
+const REJOIN: Duration = Duration::from_secs(1);
 /// How long what was cancelled may take to end before it is given up.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
@@ -93,6 +95,10 @@ struct Driver {
     owned: HashMap<(Arc<str>, i32), u64>,
     closing: HashMap<u64, Closing>,
     consumer: Arc<BaseConsumer<Context>>,
+    config: ClientConfig,
+    topics: Vec<String>,
+    /// When to try again with a client of the same name, whose place in the group isn't free yet.
+    rejoin_at: Option<Instant>,
     limits: Limits,
     on_unhandled: OnUnhandled,
     control: Arc<Control>,
@@ -127,7 +133,6 @@ pub(super) fn run(
     done: oneshot::Sender<Result<Summary, ServeError>>,
     left: oneshot::Sender<()>,
 ) {
-    let topics = start.topics.clone();
     let mut driver = match Driver::new(start) {
         Ok(driver) => driver,
         Err(error) => {
@@ -135,7 +140,7 @@ pub(super) fn run(
             return;
         }
     };
-    driver.serve(&topics);
+    driver.serve();
     driver.drain();
     driver.commit_the_rest();
     let result = driver.finish();
@@ -146,34 +151,41 @@ pub(super) fn run(
     let _ = left.send(());
 }
 
+/// Makes the client.
+fn connect(config: &ClientConfig, wake: &Wake) -> Result<Arc<BaseConsumer<Context>>, ServeError> {
+    let created = config.create_with_context::<_, BaseConsumer<_>>(Context::default());
+    let mut consumer = created.map_err(|error| ServeError::Client {
+        code: codes::code_of(&error),
+        class: codes::meaning_of(Operation::Connect, &error).class(),
+        reason: match error {
+            // The others may show a value.
+            KafkaError::ClientCreation(reason) => escape(&reason).into_owned(),
+            _ => "librdkafka refused the settings".to_owned(),
+        },
+        summary: Box::default(),
+    })?;
+    let wake = wake.clone();
+    consumer.set_nonempty_callback(move || wake.wake());
+    Ok(Arc::new(consumer))
+}
+
 impl Driver {
     fn new(start: Start) -> Result<Self, ServeError> {
         let Start {
             config,
+            topics,
             limits,
             on_unhandled,
             control,
             dispatchers,
             events,
             hooks,
-            ..
         } = start;
         let wake = control.wake.clone();
         wake.wake_here();
-        let created = config.create_with_context::<_, BaseConsumer<_>>(Context::default());
-        let mut consumer = created.map_err(|error| ServeError::Client {
-            code: codes::code_of(&error),
-            class: codes::meaning_of(Operation::Connect, &error).class(),
-            reason: match error {
-                // The others may show a value.
-                KafkaError::ClientCreation(reason) => escape(&reason).into_owned(),
-                _ => "librdkafka refused the settings".to_owned(),
-            },
-            summary: Box::default(),
-        })?;
-        let [on_event, on_relief] = [wake.clone(), wake.clone()];
-        consumer.set_nonempty_callback(move || on_event.wake());
+        let consumer = connect(&config, &wake)?;
         hooks.tell(Moment::Created);
+        let on_relief = wake.clone();
         let memory = Memory::new(limits.held_bytes, move || on_relief.wake());
         let (orders, counts): (Vec<_>, _) = dispatchers.into_iter().unzip();
         let dispatchers = orders.into_iter().map(|orders| Dispatcher {
@@ -186,7 +198,10 @@ impl Driver {
             reader: Reader::default(),
             owned: HashMap::new(),
             closing: HashMap::new(),
-            consumer: Arc::new(consumer),
+            consumer,
+            config,
+            topics,
+            rejoin_at: None,
             limits,
             on_unhandled,
             control,
@@ -212,10 +227,17 @@ impl Driver {
         })
     }
 
-    fn serve(&mut self, topics: &[String]) {
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    fn serve(&mut self) {
+        self.subscribe();
+        while self.end.is_none() {
+            self.turn();
+        }
+    }
+
+    fn subscribe(&mut self) {
+        let names: Vec<&str> = self.topics.iter().map(String::as_str).collect();
         match self.consumer.subscribe(&names) {
-            Ok(()) => self.hooks.tell(Moment::Subscribed(topics.to_vec())),
+            Ok(()) => self.hooks.tell(Moment::Subscribed(self.topics.clone())),
             Err(error) => self.end(End::Failed(ServeError::Client {
                 code: codes::code_of(&error),
                 reason: escape(&error.to_string()).into_owned(),
@@ -223,8 +245,20 @@ impl Driver {
                 summary: Box::default(),
             })),
         }
-        while self.end.is_none() {
-            self.turn();
+    }
+
+    /// Tries again with a new client, when it is time: a client that had a fatal error stays dead.
+    fn rejoin(&mut self) {
+        if self.rejoin_at.is_none_or(|at| Instant::now() < at) || self.end.is_some() {
+            return;
+        }
+        self.rejoin_at = None;
+        match connect(&self.config, &self.control.wake) {
+            Ok(consumer) => {
+                self.consumer = consumer;
+                self.subscribe();
+            }
+            Err(error) => self.end(End::Failed(error)),
         }
     }
 
@@ -237,6 +271,7 @@ impl Driver {
             Wish::Shutdown => self.end(End::Stopped(StopReason::Shutdown)),
             Wish::Abandon => self.end(End::Abandoned),
         }
+        self.rejoin();
         self.poll_client();
         self.serve_rebalances();
         self.serve_events();

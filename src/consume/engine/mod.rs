@@ -12,7 +12,6 @@ mod parked;
 mod progress;
 mod tracker;
 
-
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering::Relaxed},
