@@ -10,6 +10,8 @@ mod keys;
 mod lane;
 mod parked;
 mod progress;
+#[cfg(test)]
+mod tests;
 mod tracker;
 
 use std::{

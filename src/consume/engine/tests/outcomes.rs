@@ -1,0 +1,87 @@
+use super::*;
+use crate::record::{Delivery, MessageId};
+
+#[test]
+fn a_retry_is_the_next_attempt_and_a_deferral_the_same() {
+    let mut script = Script::one(bounds());
+    script.arrive(1, "0a");
+    assert_eq!(script.dispatch(), "0");
+    script.retry(0, 2 * SECOND);
+    assert_eq!(script.engine.next_due(), Some(2 * SECOND));
+    script.pass(SECOND);
+    assert_eq!(script.dispatch(), "");
+    script.pass(SECOND);
+    assert_eq!(script.dispatch(), "0#2");
+    assert_eq!(script.attempts(1), [(0, 1)]);
+    script.defer(0, SECOND);
+    assert_eq!(script.attempts(1), [(0, 1)], "a deferral counts no attempt");
+    script.pass(SECOND);
+    assert_eq!(script.dispatch(), "0#2");
+    let at_once = Outcome::Retry { after: None };
+    script.finish(0, Ok(at_once));
+    script.pass(Duration::ZERO);
+    assert_eq!(script.dispatch(), "0#3");
+    assert_eq!(script.attempts(1), [(0, 2)]);
+    script.ack(0);
+    assert_eq!(script.attempts(1), []);
+    assert_eq!(script.counts.retried.get(), 2);
+    assert_eq!(script.counts.deferred.get(), 1);
+    assert_eq!(script.watermark(1), Some(1));
+}
+
+#[test]
+fn attempts_of_an_earlier_owner_are_continued() {
+    let mut script = Script::new(bounds());
+    let made = [(3, 2), (5, u32::MAX)].into();
+    let lane = script.open(Opening {
+        progress: Arc::new(Progress::new(made)),
+        ..Opening::default()
+    });
+    script.arrive(lane, "2 3 4 5");
+    assert_eq!(script.dispatch(), format!("2 3#3 4 5#{}", u32::MAX));
+    script.ack(2);
+    script.ack(3);
+    assert_eq!(script.attempts(lane), [(5, u32::MAX)]);
+    script.retry(4, SECOND);
+    script.engine.stop(lane);
+    assert_eq!(script.attempts(lane), [(4, 1), (5, u32::MAX)]);
+}
+
+#[test]
+fn what_is_skipped_or_moved_is_complete() {
+    let mut script = Script::one(bounds());
+    script.arrive(1, "0a 1a 2a");
+    assert_eq!(script.dispatch(), "0");
+    script.finish(0, Ok(Outcome::Skip));
+    assert_eq!(script.dispatch(), "1");
+    let to = Delivery::new("t.dlq", 0, 7, MessageId::new());
+    script.finish(1, Ok(Outcome::Moved { to }));
+    assert_eq!(script.watermark(1), Some(2));
+    assert_eq!(script.dispatch(), "2");
+    let counts = &script.counts;
+    let counted = [&counts.acked, &counts.skipped, &counts.moved].map(|count| count.get());
+    assert_eq!(counted, [0, 1, 1]);
+}
+
+#[test]
+fn a_service_that_asks_to_stop_stops_all_lanes() {
+    let mut script = Script::one(bounds());
+    let other = script.lane();
+    script.arrive(1, "0a 1a 2b");
+    script.arrive(other, "10 11");
+    assert_eq!(script.dispatch(), "0 2 10 11");
+    script.ack(2);
+    script.finish(0, Ok(Outcome::Stop));
+    script.arrive(1, "3");
+    script.arrive(other, "12");
+    assert_eq!(script.dispatch(), "");
+    assert_eq!(script.news(), ["1 stops at 0", "1 drained"]);
+    script.ack(10);
+    script.ack(11);
+    assert_eq!(script.news(), ["2 drained"]);
+    assert_eq!(script.watermark(1), None, "it isn't complete");
+    assert_eq!(script.watermark(other), Some(12));
+    assert_eq!(script.attempts(1), [], "nor was it tried in vain");
+    assert_eq!(script.close(1), [(0, Undone::Stopped)]);
+    assert_eq!(script.close(other), []);
+}

@@ -1,0 +1,55 @@
+use super::*;
+
+fn on_unhandled(on_unhandled: OnUnhandled) -> Bounds {
+    Bounds {
+        on_unhandled,
+        ..bounds()
+    }
+}
+
+fn pausing() -> Bounds {
+    on_unhandled(OnUnhandled::pause_partition(SECOND))
+}
+
+#[test]
+fn a_dead_letter_that_nobody_moved_is_a_failure() {
+    let mut script = Script::one(bounds());
+    script.arrive(1, "0 1");
+    assert_eq!(script.dispatch(), "0 1");
+    let reason = "no such order".into();
+    script.finish(0, Ok(Outcome::DeadLetter { reason }));
+    script.ack(1);
+    let news = script.news();
+    assert!(
+        news[0].starts_with("1 failed at 0: ") && news[0].ends_with(": no such order"),
+        "{news:?}"
+    );
+    assert_eq!(script.watermark(1), None);
+    assert_eq!(script.close(1), [(0, Undone::Failed)]);
+}
+
+#[test]
+fn a_paused_lane_may_be_taken_away() {
+    let mut script = Script::one(pausing());
+    script.arrive(1, "0a 1a");
+    assert_eq!(script.dispatch(), "0");
+    script.fail(0);
+    script.engine.stop(1);
+    assert_eq!(script.news(), ["1 failed at 0: broken", "1 drained"]);
+    script.pass(SECOND);
+    assert_eq!(script.dispatch(), "");
+    assert_eq!(script.attempts(1), [(0, 1)]);
+    assert_eq!(script.close(1), [(0, Undone::Waiting)]);
+}
+
+#[test]
+fn a_skipped_failure_is_complete_and_told() {
+    let mut script = Script::one(on_unhandled(OnUnhandled::Skip));
+    script.arrive(1, "0a 1a");
+    assert_eq!(script.dispatch(), "0");
+    script.fail(0);
+    assert_eq!(script.news(), ["1 failed at 0: broken"]);
+    assert_eq!(script.watermark(1), Some(1));
+    assert_eq!(script.counts.skipped.get(), 1);
+    assert_eq!(script.dispatch(), "1");
+}
