@@ -330,8 +330,10 @@ impl Lane {
     }
 
     pub(super) fn release_key(&mut self, dispatch: &Dispatch) {
-        if let Some(key) = dispatch.key
+        // A stopped lane has forgotten its keys.
+        if self.state == State::Open
             && dispatch.holds_key
+            && let Some(key) = dispatch.key
             && let Some(mut next) = self.keys.release(key)
         {
             next.holds_key = true;

@@ -122,3 +122,81 @@ fn a_listed_lane_may_be_closed() {
     script.arrive(other, "10");
     assert_eq!(script.dispatch(), "10");
 }
+
+#[test]
+fn stopping_all_ends_every_backoff() {
+    let mut script = Script::one(bounds());
+    let other = script.lane();
+    script.arrive(1, "0a 1b");
+    script.arrive(other, "10a");
+    assert_eq!(script.dispatch(), "0 1 10");
+    script.retry(0, 3600 * SECOND);
+    script.retry(10, 3600 * SECOND);
+    script.engine.stop_all();
+    assert_eq!(script.news(), ["2 drained"]);
+    assert_eq!(script.engine.next_due(), None);
+    script.ack(1);
+    assert_eq!(script.news(), ["1 drained"]);
+    assert_eq!(script.close(1), [(0, Undone::Waiting)]);
+    assert_eq!(script.close(other), [(10, Undone::Waiting)]);
+}
+
+#[test]
+fn what_outlives_the_drain_is_cancelled_and_its_attempt_counts() {
+    let mut script = Script::one(bounds());
+    script.arrive(1, "0a 1b 2c");
+    assert_eq!(script.dispatch(), "0 1 2");
+    script.retry(1, Duration::ZERO);
+    script.pass(Duration::ZERO);
+    assert_eq!(script.dispatch(), "1#2");
+    script.engine.stop(1);
+    script.ack(2);
+    assert_eq!(script.news(), [""; 0]);
+    script.cancel(1, Undone::Cancelled);
+    assert_eq!(script.news(), ["1 drained"]);
+    assert_eq!(script.attempts(1), [(0, 1), (1, 2)]);
+    assert_eq!(script.watermark(1), None);
+    let cancelled = [(0, Undone::Cancelled), (1, Undone::Cancelled)];
+    assert_eq!(script.close(1), cancelled);
+}
+
+#[test]
+fn what_runs_may_end_and_counts() {
+    let mut script = Script::one(bounds());
+    script.arrive(1, "0a 1a 2b 3c 4d");
+    assert_eq!(script.dispatch(), "0 2 3 4");
+    script.engine.stop(1);
+    script.arrive(1, "5e");
+    script.end(1, 9);
+    assert_eq!(script.dispatch(), "");
+    script.ack(0);
+    assert_eq!(script.watermark(1), Some(1));
+    assert_eq!(script.dispatch(), "", "nor what waited for the key");
+    script.retry(2, Duration::ZERO);
+    script.defer(3, Duration::ZERO);
+    script.pass(SECOND);
+    assert_eq!(script.dispatch(), "");
+    assert_eq!(script.news(), [""; 0]);
+    script.ack(4);
+    assert_eq!(script.news(), ["1 drained"]);
+    assert_eq!(script.watermark(1), Some(1));
+    assert_eq!(script.attempts(1), [(2, 1)]);
+    let waiting = [(2, Undone::Waiting), (3, Undone::Waiting)];
+    assert_eq!(script.close(1), waiting);
+}
+
+#[test]
+fn what_was_due_and_not_dispatched_is_dropped_too() {
+    let mut script = Script::one(bounds());
+    script.arrive(1, "0a 1b");
+    assert_eq!(script.dispatch(), "0 1");
+    script.retry(0, SECOND);
+    script.pass(SECOND);
+    script.arrive(1, "2c");
+    script.engine.stop(1);
+    assert_eq!(script.dispatch(), "");
+    assert_eq!(script.news(), [""; 0], "one is running");
+    script.ack(1);
+    assert_eq!(script.news(), ["1 drained"]);
+    assert_eq!(script.close(1), [(0, Undone::Waiting)]);
+}

@@ -53,3 +53,28 @@ fn a_skipped_failure_is_complete_and_told() {
     assert_eq!(script.counts.skipped.get(), 1);
     assert_eq!(script.dispatch(), "1");
 }
+
+#[test]
+fn a_failure_stops_all_lanes() {
+    let mut script = Script::one(bounds());
+    let other = script.lane();
+    script.arrive(1, "0a 1b 2c");
+    script.arrive(other, "10");
+    assert_eq!(script.dispatch(), "0 1 2 10");
+    script.retry(2, SECOND);
+    script.fail(0);
+    script.arrive(1, "3");
+    script.arrive(other, "11");
+    script.pass(SECOND);
+    assert_eq!(script.dispatch(), "");
+    assert_eq!(script.news(), ["1 failed at 0: broken"]);
+    script.ack(1);
+    script.ack(10);
+    assert_eq!(script.news(), ["1 drained", "2 drained"]);
+    assert_eq!(script.watermark(1), None);
+    assert_eq!(script.watermark(other), Some(11));
+    assert_eq!(script.attempts(1), [(0, 1), (2, 1)]);
+    let mut undone = script.close(1);
+    undone.sort_by_key(|(offset, _)| *offset);
+    assert_eq!(undone, [(0, Undone::Failed), (2, Undone::Waiting)]);
+}
