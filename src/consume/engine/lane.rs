@@ -261,13 +261,19 @@ impl Lane {
             return Some(dispatch);
         };
         let offset = dispatch.record.offset();
-        if offset >= caution.until && !dispatch.begun {
+        let is_past = offset >= caution.until && !dispatch.begun;
+        if is_past && self.running == 0 {
             self.caution = None;
             self.progress
                 .change_attempts(|attempts| attempts.trial = None);
             return Some(dispatch);
         }
-        match caution.admit(offset, self.running) {
+        let admission = match is_past {
+            // Beside a trial it would end it: what dies in it would never be tried alone.
+            true => Admission::Wait,
+            false => caution.admit(offset, self.running),
+        };
+        match admission {
             Admission::Go => return Some(dispatch),
             Admission::Wait => {}
             Admission::Ask(from, to) => {

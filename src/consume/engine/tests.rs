@@ -1,6 +1,7 @@
 //! What an engine is told and what it answers, as scripts.
 
 mod bounds;
+mod careful;
 mod ends;
 mod order;
 mod outcomes;
