@@ -306,6 +306,11 @@ impl Lane {
         self.progress.running.store(self.running, Ordering::Relaxed);
     }
 
+    pub(super) fn publish_paused(&self) {
+        let paused = self.paused || self.failed.is_some();
+        self.progress.paused.store(paused, Ordering::Relaxed);
+    }
+
     pub(super) fn complete(&mut self, dispatch: &Dispatch) {
         if self.tracker.complete(dispatch.number) {
             self.progress.set_watermark(self.tracker.watermark());

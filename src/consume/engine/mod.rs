@@ -158,7 +158,7 @@ impl Engine {
         if let Some(index) = self.index(generation) {
             let lane = self.lane(index);
             lane.paused = paused;
-            lane.progress.paused.store(paused, Relaxed);
+            lane.publish_paused();
             self.list(index);
         }
     }
@@ -370,7 +370,7 @@ impl Engine {
             OnUnhandled::PausePartition { resume_after } => {
                 let lane = self.lane(dispatch.lane);
                 lane.failed = Some(dispatch.number);
-                lane.progress.paused.store(true, Relaxed);
+                lane.publish_paused();
                 self.retry(dispatch, now + resume_after);
             }
             OnUnhandled::Skip => {
@@ -389,10 +389,12 @@ impl Engine {
             lane.publish_waiting();
             if lane.failed == Some(dispatch.number) {
                 lane.failed = None;
-                let paused = lane.paused;
-                lane.progress.paused.store(paused, Relaxed);
+                lane.publish_paused();
+                // Whatever else became runnable meanwhile.
+                lane.runnable.push_front(dispatch);
+            } else {
+                lane.runnable.push_back(dispatch);
             }
-            lane.runnable.push_back(dispatch);
             self.list(index);
         }
     }

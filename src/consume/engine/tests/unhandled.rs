@@ -78,3 +78,64 @@ fn a_failure_stops_all_lanes() {
     undone.sort_by_key(|(offset, _)| *offset);
     assert_eq!(undone, [(0, Undone::Failed), (2, Undone::Waiting)]);
 }
+
+#[test]
+fn a_failure_pauses_its_lane_and_is_then_the_first() {
+    let mut script = Script::one(pausing());
+    let other = script.lane();
+    script.arrive(1, "0a 1b 2b 3c");
+    assert_eq!(script.dispatch(), "0 1 3");
+    script.fail(0);
+    assert_eq!(script.news(), ["1 failed at 0: broken"]);
+    assert!(script.progress(1).paused.load(Relaxed));
+    script.ack(1);
+    script.retry(3, SECOND / 2);
+    script.arrive(1, "4d");
+    script.arrive(other, "10");
+    assert_eq!(script.dispatch(), "10", "other lanes go on");
+    script.pass(SECOND / 2);
+    assert_eq!(script.dispatch(), "");
+    script.pass(SECOND / 2);
+    assert!(!script.progress(1).paused.load(Relaxed));
+    let dispatched = script.dispatch();
+    assert!(dispatched.starts_with("0#2 "), "{dispatched}");
+    assert_eq!(dispatched, "0#2 2 3#2 4");
+    for offset in [0, 2, 3, 4] {
+        script.ack(offset);
+    }
+    assert_eq!(script.watermark(1), Some(5));
+}
+
+#[test]
+fn a_second_failure_prolongs_the_pause() {
+    let mut script = Script::one(pausing());
+    script.arrive(1, "0a 1b");
+    assert_eq!(script.dispatch(), "0 1");
+    script.fail(0);
+    script.pass(SECOND / 2);
+    script.fail(1);
+    script.pass(SECOND / 2);
+    assert_eq!(script.dispatch(), "");
+    assert!(script.progress(1).paused.load(Relaxed));
+    script.pass(SECOND / 2);
+    assert_eq!(script.dispatch(), "1#2 0#2");
+}
+
+#[test]
+fn a_pause_by_request_outlasts_one_for_a_failure_and_the_reverse() {
+    let mut script = Script::one(pausing());
+    script.arrive(1, "0a 1b");
+    assert_eq!(script.dispatch(), "0 1");
+    script.engine.pause(1, true);
+    script.fail(0);
+    script.pass(SECOND);
+    assert!(script.progress(1).paused.load(Relaxed));
+    assert_eq!(script.dispatch(), "");
+    script.fail(1);
+    script.engine.pause(1, false);
+    assert!(script.progress(1).paused.load(Relaxed));
+    assert_eq!(script.dispatch(), "");
+    script.pass(SECOND);
+    assert!(!script.progress(1).paused.load(Relaxed));
+    assert_eq!(script.dispatch(), "1#2 0#2");
+}
