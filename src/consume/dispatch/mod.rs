@@ -357,10 +357,12 @@ where
 
     /// Whether nothing is due yet; the task is woken when it is.
     fn is_early(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(due) = self.engine.next_due() else {
+        let due = self.engine.next_due();
+        // A wait may be longer than clocks count.
+        let Some(due) = due.and_then(|due| self.started.checked_add(due)) else {
             return true;
         };
-        let due = tokio::time::Instant::from_std(self.started + due);
+        let due = tokio::time::Instant::from_std(due);
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));

@@ -272,11 +272,11 @@ impl Engine {
             }
             Ok(Outcome::Retry { after }) => {
                 self.counts.retried.add_one();
-                self.retry(dispatch, now + after.unwrap_or_default());
+                self.retry(dispatch, now.saturating_add(after.unwrap_or_default()));
             }
             Ok(Outcome::Defer { after }) => {
                 self.counts.deferred.add_one();
-                self.park(dispatch, now + after);
+                self.park(dispatch, now.saturating_add(after));
             }
             Ok(Outcome::Stop) => {
                 let offset = dispatch.record.offset();
@@ -371,7 +371,7 @@ impl Engine {
                 let lane = self.lane(dispatch.lane);
                 lane.failed = Some(dispatch.number);
                 lane.publish_paused();
-                self.retry(dispatch, now + resume_after);
+                self.retry(dispatch, now.saturating_add(resume_after));
             }
             OnUnhandled::Skip => {
                 self.counts.skipped.add_one();

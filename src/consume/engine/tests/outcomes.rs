@@ -85,3 +85,16 @@ fn a_service_that_asks_to_stop_stops_all_lanes() {
     assert_eq!(script.close(1), [(0, Undone::Stopped)]);
     assert_eq!(script.close(other), []);
 }
+
+#[test]
+fn a_wait_without_end_is_no_overflow() {
+    let mut script = Script::one(bounds());
+    script.arrive(1, "0 1");
+    assert_eq!(script.dispatch(), "0 1");
+    script.pass(SECOND);
+    script.retry(0, Duration::MAX);
+    script.defer(1, Duration::MAX);
+    assert_eq!(script.engine.next_due(), Some(Duration::MAX));
+    script.pass(3600 * SECOND);
+    assert_eq!(script.dispatch(), "");
+}
