@@ -3,7 +3,7 @@ use std::{collections::VecDeque, sync::Arc, sync::atomic::Ordering, vec};
 use super::{
     caution::{Admission, Caution},
     keys::{KeyHash, KeyHasher, Keys},
-    progress::Progress,
+    progress::{Attempts, Progress},
     tracker::Tracker,
 };
 use crate::{
@@ -312,14 +312,20 @@ impl Lane {
     }
 
     pub(super) fn complete(&mut self, dispatch: &Dispatch) {
-        if self.tracker.complete(dispatch.number) {
-            self.progress.set_watermark(self.tracker.watermark());
+        let moved = self.tracker.complete(dispatch.number);
+        let watermark = self.tracker.watermark();
+        if moved {
+            self.progress.set_watermark(watermark);
         }
         if self.has_attempts {
             let offset = dispatch.record.offset();
-            self.has_attempts = self.progress.change_attempts(|attempts| {
-                attempts.made.remove(&offset);
-                !attempts.made.is_empty()
+            self.has_attempts = self.progress.change_attempts(|Attempts { made, .. }| {
+                made.remove(&offset);
+                if moved && let Some(watermark) = watermark {
+                    // Also at records that never came: they are gone from the partition.
+                    *made = made.split_off(&watermark);
+                }
+                !made.is_empty()
             });
         }
     }

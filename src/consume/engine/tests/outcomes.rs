@@ -98,3 +98,18 @@ fn a_wait_without_end_is_no_overflow() {
     script.pass(3600 * SECOND);
     assert_eq!(script.dispatch(), "");
 }
+
+#[test]
+fn attempts_at_records_that_are_there_no_more_are_forgotten() {
+    let mut script = Script::new(bounds());
+    let made = [(3, 2), (5, 1), (7, 1)].into();
+    let lane = script.open(Opening {
+        progress: Arc::new(Progress::new(made)),
+        ..Opening::default()
+    });
+    script.arrive(lane, "2 6 7");
+    assert_eq!(script.dispatch(), "2 6 7#2");
+    script.ack(6);
+    script.ack(2);
+    assert_eq!(script.attempts(lane), [(7, 1)]);
+}
