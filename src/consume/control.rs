@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::handle::Views;
+use super::view::Views;
 
 /// Wakes the poll thread.
 #[derive(Debug, Clone, Default)]

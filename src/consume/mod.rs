@@ -15,13 +15,15 @@ mod serve;
 mod settings;
 mod summary;
 mod unread;
+mod view;
 
 pub use self::app::App;
 pub use self::consumer::Consumer;
 pub use self::error::ServeError;
-pub use self::handle::{ConsumerHandle, NotAssigned, PartitionStatus};
+pub use self::handle::{ConsumerHandle, NotAssigned};
 pub use self::lifecycle::Lifecycle;
 pub use self::policy::{OnUnhandled, Ordering};
 pub use self::serve::{Serve, serve};
 pub use self::settings::{AssignmentStrategy, ConsumerSettings, OffsetReset};
 pub use self::summary::{StopReason, Summary, Undone};
+pub use self::view::PartitionStatus;

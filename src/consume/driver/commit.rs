@@ -9,7 +9,13 @@ use std::{
 
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, types::RDKafkaErrorCode};
 
-use super::{Driver, context::CommitResult, end::End, lanes::Lane};
+use super::{
+    Driver,
+    context::CommitResult,
+    end::End,
+    lanes::Lane,
+    written::{Mark, Written},
+};
 use crate::{
     client::{
         codes::{self, Meaning, Operation},
@@ -43,33 +49,6 @@ pub(super) struct Commits {
 struct Pending {
     generation: u64,
     written: Written,
-}
-
-/// What is, or is to be, written down for a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Written {
-    pub(super) offset: i64,
-    /// With the note that the lane goes on.
-    running: bool,
-    /// Of its attempts.
-    version: u64,
-}
-
-/// A lane dispatches nothing before a commit has told that it is about to.
-#[derive(Debug)]
-pub(super) struct Mark {
-    since: Instant,
-    /// In the commit on its way.
-    sent: bool,
-}
-
-impl Mark {
-    fn new() -> Self {
-        Self {
-            since: Instant::now(),
-            sent: false,
-        }
-    }
 }
 
 impl Lane {

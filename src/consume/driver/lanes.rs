@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     Context, Driver,
-    commit::{Mark, Written},
     end::End,
+    written::{Mark, Written},
 };
 use crate::{
     client::native::{member, queue::PartitionQueue},
@@ -13,12 +13,12 @@ use crate::{
         dispatch::{Event, NewLane, Order},
         engine::{News, Opening, Progress},
         error::ServeError,
-        handle::View,
         lifecycle::Moment,
         metadata::Metadata,
         policy::OnUnhandled,
         summary::{StopReason, Undone},
         unread::Bell,
+        view::View,
     },
     error::ErrorClass,
     record::{Lease, chunk::Origin},

@@ -12,6 +12,7 @@ mod lanes;
 mod read;
 mod rebalance;
 mod requests;
+mod written;
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -8,9 +8,14 @@ mod outcomes;
 mod rebalance;
 mod unhandled;
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use super::*;
+use crate::record::Outcome;
 
 const SECOND: Duration = Duration::from_secs(1);
 

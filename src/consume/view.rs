@@ -1,0 +1,120 @@
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::engine::Progress;
+use crate::record::chunk::Origin;
+
+/// How far a partition is that is assigned to this consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionStatus {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The last offset that Kafka confirmed as committed in this assignment.
+    pub committed: Option<i64>,
+    /// The offset of the partition's next record, as of the last fetch.
+    pub end: Option<i64>,
+    /// How many offsets are not complete, up to the end; `None` until both are known.
+    pub lag: Option<u64>,
+    /// Records that are running in the service.
+    pub in_flight: usize,
+    /// Records that wait for their next attempt, or for their key.
+    pub waiting: usize,
+    /// Whether nothing is dispatched: by [`pause`](crate::ConsumerHandle::pause), or since a record failed
+    /// ([`OnUnhandled::PausePartition`](crate::OnUnhandled::PausePartition)).
+    pub paused: bool,
+    /// How long ago a record was completed last; `None` before the first.
+    pub last_progress: Option<Duration>,
+}
+
+/// A lane, as the handle sees it.
+#[derive(Debug)]
+pub(super) struct View {
+    origin: Arc<Origin>,
+    progress: Arc<Progress>,
+    start: i64,
+    end: AtomicI64,
+    committed: AtomicI64,
+}
+
+impl View {
+    pub(super) fn new(origin: Arc<Origin>, progress: Arc<Progress>, start: Option<i64>) -> Self {
+        Self {
+            origin,
+            progress,
+            start: start.unwrap_or(-1),
+            end: AtomicI64::new(-1),
+            committed: AtomicI64::new(-1),
+        }
+    }
+
+    pub(super) fn set_end(&self, end: i64) {
+        self.end.store(end, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_committed(&self, offset: i64) {
+        self.committed.store(offset, Ordering::Relaxed);
+    }
+
+    fn status(&self, now: Duration) -> PartitionStatus {
+        let known = |offset: i64| Some(offset).filter(|offset| *offset >= 0);
+        let committed = known(self.committed.load(Ordering::Relaxed));
+        let end = known(self.end.load(Ordering::Relaxed));
+        let complete = self
+            .progress
+            .watermark()
+            .or(committed)
+            .or(known(self.start));
+        let completed_at = self.progress.completed_at.load(Ordering::Relaxed);
+        PartitionStatus {
+            topic: self.origin.topic.as_ref().to_owned(),
+            partition: self.origin.partition,
+            committed,
+            end,
+            lag: end
+                .zip(complete)
+                .map(|(end, complete)| u64::try_from(end - complete).unwrap_or(0)),
+            in_flight: self.progress.running.load(Ordering::Relaxed),
+            waiting: self.progress.waiting.load(Ordering::Relaxed),
+            paused: self.progress.paused.load(Ordering::Relaxed),
+            last_progress: (completed_at > 0)
+                .then(|| now.saturating_sub(Duration::from_millis(completed_at))),
+        }
+    }
+}
+
+/// The lanes of a member.
+#[derive(Debug, Default)]
+pub(super) struct Views(Mutex<Vec<Arc<View>>>);
+
+impl Views {
+    pub(super) fn add(&self, view: Arc<View>) {
+        self.lock().push(view);
+    }
+
+    pub(super) fn remove(&self, view: &Arc<View>) {
+        self.lock().retain(|other| !Arc::ptr_eq(other, view));
+    }
+
+    pub(super) fn has(&self, topic: &str, partition: i32) -> bool {
+        self.lock()
+            .iter()
+            .any(|view| &*view.origin.topic == topic && view.origin.partition == partition)
+    }
+
+    pub(super) fn status(&self, started: Instant) -> Vec<PartitionStatus> {
+        let now = started.elapsed();
+        self.lock().iter().map(|view| view.status(now)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<View>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
