@@ -16,16 +16,19 @@ pub struct ConsumerRecord {
     chunk: Arc<Chunk>,
     at: Place,
     offset: i64,
-    timestamp: Option<i64>,
+    /// `NO_TIMESTAMP`: none.
+    timestamp: i64,
     headers: Headers,
     attempt: u32,
     extensions: Extensions,
 }
 
+const NO_TIMESTAMP: i64 = i64::MIN;
+
 /// Where a record's key and payload lie in its chunk; the payload follows the key.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    start: usize,
+    start: u32,
     /// Negative: null.
     key: i32,
     /// Negative: null.
@@ -35,18 +38,22 @@ struct Place {
 impl Place {
     fn key(self) -> Option<Range<usize>> {
         let length = usize::try_from(self.key).ok()?;
-        Some(self.start..self.start + length)
+        Some(self.start()..self.start() + length)
     }
 
     fn payload(self) -> Option<Range<usize>> {
         let length = usize::try_from(self.payload).ok()?;
-        let start = self.start + usize::try_from(self.key).unwrap_or(0);
+        let start = self.start() + usize::try_from(self.key).unwrap_or(0);
         Some(start..start + length)
     }
 
     fn all(self) -> Range<usize> {
         let length = |length: i32| usize::try_from(length).unwrap_or(0);
-        self.start..self.start + length(self.key) + length(self.payload)
+        self.start()..self.start() + length(self.key) + length(self.payload)
+    }
+
+    fn start(self) -> usize {
+        self.start as usize
     }
 }
 
@@ -102,7 +109,7 @@ impl ConsumerRecord {
     /// format.
     #[must_use]
     pub fn timestamp(&self) -> Option<i64> {
-        self.timestamp
+        Some(self.timestamp).filter(|timestamp| *timestamp != NO_TIMESTAMP)
     }
 
     /// The key; `None` is a null key.
@@ -180,12 +187,12 @@ impl ConsumerRecord {
         Self {
             chunk,
             at: Place {
-                start,
+                start: u32::try_from(start).expect("32 bits"),
                 key: length(key),
                 payload: length(payload),
             },
             offset,
-            timestamp: None,
+            timestamp: NO_TIMESTAMP,
             headers: Headers::new(),
             attempt: 1,
             extensions: Extensions::new(),
@@ -193,7 +200,7 @@ impl ConsumerRecord {
     }
 
     pub(crate) fn with_timestamp(mut self, timestamp: Option<i64>) -> Self {
-        self.timestamp = timestamp;
+        self.timestamp = timestamp.unwrap_or(NO_TIMESTAMP);
         self
     }
 
@@ -234,7 +241,7 @@ impl fmt::Debug for ConsumerRecord {
             .field("topic", &self.topic())
             .field("partition", &self.partition())
             .field("offset", &self.offset)
-            .field("timestamp", &self.timestamp)
+            .field("timestamp", &self.timestamp())
             .field("key_bytes", &self.key().map(<[u8]>::len))
             .field("payload_bytes", &self.payload().map(<[u8]>::len))
             .field("headers", &self.headers)

@@ -51,11 +51,13 @@ impl Driver {
     /// Ends the loop: no new dispatch anywhere. The first reason counts, but for failures that are
     /// found while draining.
     pub(super) fn end(&mut self, end: End) {
+        if self.end.is_none() {
+            self.hooks.tell(Moment::Stopping);
+        }
         match (&self.end, &end) {
             (Some(End::Failed(_)), _) | (Some(_), End::Stopped(_)) => {}
             _ => self.end = Some(end),
         }
-        self.hooks.tell(Moment::Stopping);
         self.stop_all_lanes();
     }
 

@@ -8,7 +8,7 @@ use crate::{
         message::{Kind, Message},
         queue::PartitionQueue,
     },
-    consume::{dispatch::Order, lifecycle::Moment},
+    consume::{dispatch::Order, lifecycle::Moment, unread::WINDOW},
     record::{
         ConsumerRecord, Headers,
         chunk::{Chunk, Memory, Origin},
@@ -151,10 +151,16 @@ impl Driver {
             return;
         };
         lane.bell.rearm();
+        // The others have to have their turn, however fast this one is.
+        let mut left = WINDOW;
         while let Some(queue) = &lane.queue
             && !lane.stopped
         {
-            let mut most = lane.bell.room();
+            if left == 0 {
+                lane.bell.ring();
+                break;
+            }
+            let mut most = lane.bell.room().min(left);
             if self.memory.is_full() {
                 if lane.progress.holds_any() {
                     self.starved.push(generation);
@@ -170,6 +176,7 @@ impl Driver {
             let orders = &self.dispatchers[lane.dispatcher].orders;
             let hooks = &self.hooks;
             let mut first = None;
+            left -= most;
             let more = self
                 .reader
                 .read(queue, most, &lane.origin, &self.memory, |arrived| {
