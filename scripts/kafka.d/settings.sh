@@ -28,6 +28,8 @@ share.coordinator.state.topic.min.isr=$isr
 END
   ((BROKERS == 1)) || failover_settings
   ((!SECURE)) || secure_settings
+  # The last of two equal names counts.
+  printf '%s\n' "${KAFKA_SETTINGS-}"
 }
 
 failover_settings() {
