@@ -1,11 +1,6 @@
 //! The cluster: its topics, what a group has committed, its brokers.
 
-use std::{
-    collections::BTreeMap,
-    process::Command,
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, process::Command, time::Duration};
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     path::Path,
@@ -21,6 +22,24 @@ pub(crate) struct Line {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) attempt: u32,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            partition,
+            offset,
+            id,
+            worker,
+            start,
+            end,
+            attempt,
+        } = self;
+        write!(
+            f,
+            "{id} at {partition}/{offset} by worker {worker}, attempt {attempt}, {start} to {end}"
+        )
+    }
 }
 
 impl Line {

@@ -92,11 +92,6 @@ impl Load {
         self.acked.load(SeqCst)
     }
 
-    /// Whether all of a limited number is done.
-    pub(crate) fn done(&self) -> bool {
-        self.tasks.iter().all(JoinHandle::is_finished)
-    }
-
     /// Stops it, and waits until all that it published came to an end.
     pub(crate) fn finish(self, runtime: &Runtime) -> Result<Published> {
         self.stop.store(true, SeqCst);
@@ -232,7 +227,6 @@ pub(crate) fn publish_each(
                 offset: delivery.offset,
             });
         }
-        publisher.close(DELIVERY_TIMEOUT).await;
         Ok::<_, BoxError>(())
     })?;
     Ok(published)

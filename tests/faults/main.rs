@@ -34,7 +34,8 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["worker", job] => return worker::run(job),
-        ["list"] => list(),
+        ["list"] => list(false),
+        ["list", "--short"] => list(true),
         ["table"] => dir().and_then(|dir| table::print(&rows(&dir))),
         ["run", "--short", ref faults @ ..] => run(true, faults),
         ["run", ref faults @ ..] => run(false, faults),
@@ -65,8 +66,8 @@ fn rows(dir: &Path) -> PathBuf {
     dir.join("rows")
 }
 
-fn list() -> Result<bool> {
-    for (name, _) in FAULTS {
+fn list(short: bool) -> Result<bool> {
+    for (name, _, _) in FAULTS.iter().filter(|fault| fault.1 || !short) {
         writeln!(io::stdout(), "{name}")?;
     }
     Ok(true)
@@ -79,7 +80,7 @@ fn harness(short: bool) -> Result<Harness> {
 fn run(short: bool, names: &[&str]) -> Result<bool> {
     let harness = harness(short)?;
     let mut hold = true;
-    for (name, fault) in FAULTS {
+    for (name, _, fault) in FAULTS {
         if names.contains(&name) {
             hold &= note(&harness, name, || fault(&harness))?;
         }
@@ -109,12 +110,9 @@ fn note(harness: &Harness, name: &str, fault: impl FnOnce() -> Result<Vec<Row>>)
     let found = fault().unwrap_or_else(|error| vec![Row::broken(name, &error.to_string())]);
     let mut hold = true;
     for row in found {
-        let verdict = match row.short.is_empty() {
-            true => "holds".to_owned(),
-            false => format!("FALLS SHORT: {}", row.short.join("; ")),
-        };
         let seconds = begun.elapsed().as_secs();
-        say(&format!("{} {verdict} ({seconds} s)", row.fault));
+        let (verdict, short) = (row.verdict(), row.short.join("; "));
+        say(&format!("{} {verdict} {short} ({seconds} s)", row.fault));
         hold &= row.short.is_empty();
         row.append(&rows(&harness.dir))?;
     }

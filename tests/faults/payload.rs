@@ -1,6 +1,6 @@
 //! What every record carries: enough to tell which one it is, and that it is whole.
 
-use std::sync::OnceLock;
+use std::{fmt, sync::OnceLock};
 
 /// A record: the `seq`th of its key. A key belongs to one producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -8,6 +8,12 @@ pub(crate) struct Id {
     pub(crate) producer: u32,
     pub(crate) key: u32,
     pub(crate) seq: u32,
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key {} number {}", self.key, self.seq)
+    }
 }
 
 /// Producer, key, sequence and checksum.

@@ -19,6 +19,8 @@ pub(crate) struct Row {
     pub(crate) duplicates: usize,
     pub(crate) inversions: usize,
     pub(crate) other: Vec<String>,
+    /// Made by a consumer that is wrong on purpose: what is wrong is what is wanted.
+    pub(crate) is_control: bool,
     /// What doesn't hold; none is what is wanted.
     pub(crate) short: Vec<String>,
     pub(crate) examples: Vec<String>,
@@ -95,6 +97,14 @@ impl Row {
         Ok(())
     }
 
+    pub(crate) fn verdict(&self) -> &'static str {
+        match (self.short.is_empty(), self.is_control) {
+            (true, false) => "holds",
+            (true, true) => "found out",
+            (false, _) => "FALLS SHORT",
+        }
+    }
+
     fn cells(&self) -> [String; 8] {
         [
             self.fault.clone(),
@@ -104,10 +114,7 @@ impl Row {
             self.duplicates.to_string(),
             self.inversions.to_string(),
             self.other.join(", "),
-            match self.short.is_empty() {
-                true => "holds".to_owned(),
-                false => "FALLS SHORT".to_owned(),
-            },
+            self.verdict().to_owned(),
         ]
     }
 }

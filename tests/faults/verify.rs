@@ -1,6 +1,6 @@
 //! What was acknowledged held against what was handled. No I/O: plain data in, findings out.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use crate::{ledger::Line, payload::Id};
 
@@ -10,6 +10,13 @@ pub(crate) struct Ack {
     pub(crate) id: Id,
     pub(crate) partition: i32,
     pub(crate) offset: Option<i64>,
+}
+
+impl fmt::Display for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (partition, offset) = (self.partition, self.offset.unwrap_or(-1));
+        write!(f, "{} at {partition}/{offset}", self.id)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -29,15 +36,16 @@ pub(crate) struct Findings {
     pub(crate) unexpected: usize,
     /// Handled at another place than the one that was acknowledged.
     pub(crate) misplaced: usize,
-    /// The first few of what is wrong.
+    /// The first few of each kind.
     pub(crate) examples: Vec<String>,
 }
 
-const EXAMPLES: usize = 8;
+const EXAMPLES: usize = 3;
 
 impl Findings {
-    fn example(&mut self, example: impl FnOnce() -> String) {
-        if self.examples.len() < EXAMPLES {
+    /// `count`: how many of this kind were found, this one included.
+    fn example(&mut self, count: usize, example: impl FnOnce() -> String) {
+        if count <= EXAMPLES {
             self.examples.push(example());
         }
     }
@@ -82,29 +90,37 @@ pub(crate) fn verify(acks: &[Ack], lines: &[Line]) -> Findings {
         let (ack, first) = key.record(line.id.seq);
         if let Some(first) = first {
             findings.duplicates += 1;
-            findings.example(|| format!("twice: {line:?}, after {first:?}"));
+            findings.example(findings.duplicates, || {
+                format!("twice: {line}, after {first}")
+            });
             continue;
         }
         *first = Some(line);
         match ack {
             None => {
                 findings.unexpected += 1;
-                findings.example(|| format!("never acknowledged: {line:?}"));
+                findings.example(findings.unexpected, || {
+                    format!("never acknowledged: {line}")
+                });
             }
             Some(ack) => {
                 let there = ack.offset.is_none_or(|offset| offset == line.offset);
                 if ack.id != line.id || ack.partition != line.partition || !there {
                     findings.misplaced += 1;
-                    findings.example(|| format!("acknowledged as {ack:?}, handled as {line:?}"));
+                    findings.example(findings.misplaced, || {
+                        format!("acknowledged as {ack}, handled as {line}")
+                    });
                 }
             }
         }
         let behind = key.highest.is_some_and(|highest| highest > line.id.seq);
         if behind || line.start < key.ended {
             findings.inversions += 1;
-            let (highest, ended) = (key.highest, key.ended);
-            findings.example(|| {
-                format!("out of order: {line:?}, after {highest:?} that ended {ended}")
+            let (highest, ended) = (key.highest.unwrap_or_default(), key.ended);
+            findings.example(findings.inversions, || {
+                format!(
+                    "out of order: {line}, after number {highest}; an earlier one ended at {ended}"
+                )
             });
         }
         key.highest = key.highest.max(Some(line.id.seq));
@@ -117,7 +133,7 @@ pub(crate) fn verify(acks: &[Ack], lines: &[Line]) -> Findings {
         findings.lost += 1;
         let end = ends.get(&ack.partition).copied().unwrap_or(-1);
         findings.unseen_tail += usize::from(ack.offset.is_some_and(|offset| offset > end));
-        findings.example(|| format!("lost: {ack:?}"));
+        findings.example(findings.lost, || format!("lost: {ack}"));
     }
     findings
 }

@@ -27,6 +27,7 @@ const TRIES: usize = 3;
 pub(crate) fn reported(harness: &Harness, name: &str, control: Control) -> Result<Vec<Row>> {
     for tries in 1..=TRIES {
         let (mut row, found) = control(harness, name)?;
+        row.is_control = true;
         row.short.clear();
         row.other(format!("try {tries}"));
         row.require(found, || "the wrong consumer went unnoticed".to_owned());
