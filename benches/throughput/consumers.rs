@@ -4,7 +4,7 @@
 use std::{
     future::{Future, IntoFuture},
     pin::pin,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::StreamExt;
@@ -16,7 +16,7 @@ use rdkafka::{
 };
 use uuid::Uuid;
 
-use crate::run::Run;
+use crate::run::{DEADLINE, Run};
 
 pub(crate) const BASE: &str = "BaseConsumer";
 pub(crate) const STREAM: &str = "StreamConsumer";
@@ -46,7 +46,7 @@ impl Reader {
         reader
     }
 
-    fn set(&mut self, name: &str, value: &str) {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.properties.push((name.to_owned(), value.to_owned()));
     }
 
@@ -109,11 +109,14 @@ impl Reader {
 
 /// Polls until `last` says that a record was the last one.
 pub(crate) fn poll(consumer: &BaseConsumer, mut last: impl FnMut(&BorrowedMessage<'_>) -> bool) {
+    let start = Instant::now();
     loop {
         match consumer.poll(POLL) {
             Some(Ok(record)) if last(&record) => break,
+            Some(Ok(_)) => {}
             Some(Err(error)) => eprintln!("{BASE}: {error}"),
-            Some(Ok(_)) | None => {}
+            // The runtime waits for this thread whatever happens.
+            None => assert!(start.elapsed() < DEADLINE, "records are missing"),
         }
     }
 }

@@ -10,12 +10,16 @@
 
 mod consume;
 mod consumers;
+mod e2e;
 mod handler;
 mod latency;
+mod partitions;
+mod process;
 mod progress;
 mod publish;
 mod report;
 mod run;
+mod stall;
 
 use std::{env, process::ExitCode};
 
@@ -27,7 +31,7 @@ use run::Run;
 
 const USAGE: &str = "usage: cargo bench --bench throughput -- [--json] [--rounds N] [--records N] \
                      [--set NAME=VALUE]… [publish | publish-1k | publish-header | latency | \
-                     consume | handler]…";
+                     consume | handler | stall | e2e-idle | e2e-50k | partitions]…";
 
 const WORKS: &[&str] = &[
     "publish",
@@ -36,6 +40,10 @@ const WORKS: &[&str] = &[
     "latency",
     "consume",
     "handler",
+    "stall",
+    "e2e-idle",
+    "e2e-50k",
+    "partitions",
 ];
 
 #[derive(Default)]
@@ -96,6 +104,9 @@ async fn main() -> ExitCode {
         let report = match work {
             "consume" => consume::run(&run).await,
             "handler" => handler::run(&run).await,
+            "stall" => stall::run(&run).await,
+            "e2e-idle" | "e2e-50k" => e2e::run(&run, work).await,
+            "partitions" => partitions::run(&run).await,
             _ => publishing(&run, work).await,
         };
         report.print(options.json);

@@ -22,7 +22,7 @@ pub(crate) struct Progress {
     each: u64,
     open: AtomicU64,
     clock: OnceLock<Clock>,
-    taken: OnceLock<(Duration, Duration)>,
+    taken: OnceLock<(u64, Duration, Duration)>,
     done: Notify,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Progress {
 struct Count(AtomicU64);
 
 impl Progress {
-    /// Expects `each` records in each of the partitions.
+    /// Ends when `each` records in each of the partitions are handled, or more: all count.
     pub(crate) fn new(partitions: usize, each: usize) -> Self {
         Self {
             partitions: (0..partitions).map(|_| Count::default()).collect(),
@@ -48,14 +48,17 @@ impl Progress {
         self.clock.get_or_init(Clock::start);
     }
 
-    /// A record is handled; true for the very last one.
+    /// A record is handled; true for the one that ends it.
     pub(crate) fn handled(&self, partition: i32) -> bool {
         let clock = self.clock.get_or_init(Clock::start);
         let count = &self.partitions[usize::try_from(partition).expect("a partition")].0;
         let last = count.fetch_add(1, Ordering::Relaxed) + 1 == self.each
             && self.open.fetch_sub(1, Ordering::AcqRel) == 1;
         if last {
-            let _ = self.taken.set(clock.elapsed());
+            let (wall, cpu) = clock.elapsed();
+            let counts = self.partitions.iter();
+            let records = counts.map(|count| count.0.load(Ordering::Relaxed)).sum();
+            let _ = self.taken.set((records, wall, cpu));
             self.done.notify_one();
         }
         last
@@ -66,8 +69,8 @@ impl Progress {
     }
 
     pub(crate) fn sample(&self, subject: &'static str) -> Sample {
-        let (wall, cpu) = *self.taken.get().expect("finished");
-        let records = self.partitions.len() * usize::try_from(self.each).expect("a count");
+        let (records, wall, cpu) = *self.taken.get().expect("finished");
+        let records = usize::try_from(records).expect("a count");
         Sample::new(subject, records, wall, cpu)
     }
 }

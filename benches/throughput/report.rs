@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::process::cpu_time;
+
 /// What one subject did in one round.
 pub(crate) struct Sample {
     pub(crate) subject: &'static str,
@@ -26,6 +28,10 @@ impl Clock {
         }
     }
 
+    pub(crate) fn wall(&self) -> Duration {
+        self.wall.elapsed()
+    }
+
     /// Wall-clock and processor time since the start.
     pub(crate) fn elapsed(&self) -> (Duration, Duration) {
         (self.wall.elapsed(), cpu_time() - self.cpu)
@@ -35,22 +41,6 @@ impl Clock {
         let (wall, cpu) = self.elapsed();
         Sample::new(subject, records, wall, cpu)
     }
-}
-
-/// User and system time of all threads.
-fn cpu_time() -> Duration {
-    // SAFETY: `getrusage` fills the struct, for which all zeros is a valid value.
-    #[allow(unsafe_code)]
-    let usage = unsafe {
-        let mut usage = std::mem::zeroed();
-        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &mut usage), 0);
-        usage
-    };
-    let duration = |time: libc::timeval| {
-        Duration::from_secs(time.tv_sec.cast_unsigned())
-            + Duration::from_micros(time.tv_usec.cast_unsigned())
-    };
-    duration(usage.ru_utime) + duration(usage.ru_stime)
 }
 
 pub(crate) struct Report {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::report::{Report, Sample};
 
 /// A wait that takes longer has failed.
-const DEADLINE: Duration = Duration::from_secs(300);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 /// How many preloaded records are on their way at once.
 const PRELOADING: usize = 10_000;
 const KEYS: usize = 1_000;
@@ -81,6 +81,12 @@ impl Run {
         let topic = self.kafka.unique_topic("bench", partitions).await;
         topic.expect("a topic")
     }
+}
+
+/// The report of a work that would say nothing on the embedded broker.
+pub(crate) fn skipped(work: &'static str) -> Report {
+    eprintln!("{work}: only on a real broker (KAFKA_BOOTSTRAP_SERVERS)");
+    Report::new(work)
 }
 
 /// Ends with a panic what doesn't end by itself.
