@@ -31,7 +31,7 @@ const MAX_BYTES: usize = 64 << 20;
 const SETTLE: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(5);
 /// The handler stands still until the memory has not grown by 1 MiB for so long …
-const SETTLED: Duration = Duration::from_secs(5);
+const SETTLED: Duration = Duration::from_secs(10);
 /// … and no longer than this.
 const BLOCKED: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
