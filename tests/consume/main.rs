@@ -8,6 +8,7 @@ mod capture;
 mod support;
 
 mod delivery;
+mod ordering;
 mod outcomes;
 mod records;
 mod shutdown;

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     future::{Future, IntoFuture},
     sync::Arc,
     time::Duration,
@@ -10,8 +10,9 @@ use std::{
 
 use futures_util::future::try_join_all;
 use kafka_tower::{
-    App, BoxError, ConsumerRecord, ConsumerSettings, Delivery, Ordering, Outcome, ProducerRecord,
-    ProducerSettings, PublishExt, Publisher, ServeError, Summary, serve,
+    App, BoxError, ConsumerHandle, ConsumerRecord, ConsumerSettings, Delivery, Ordering, Outcome,
+    PartitionStatus, ProducerRecord, ProducerSettings, PublishExt, Publisher, Serve, ServeError,
+    Summary, serve,
     testing::{EmbeddedKafka, TestKafka},
 };
 use rdkafka::{
@@ -125,6 +126,19 @@ impl Bed {
         try_join_all(records).await.expect("deliveries");
     }
 
+    /// Publishes a record for each of these keys to a partition, in order.
+    pub(crate) async fn publish_keys(&self, partition: i32, keys: &[Option<&str>]) {
+        let records = keys.iter().map(|key| {
+            let record = ProducerRecord::to(self.topic.as_str()).payload("");
+            let record = match key {
+                Some(key) => record.key((*key).to_owned()),
+                None => record,
+            };
+            self.publisher.send(record.partition(partition))
+        });
+        try_join_all(records).await.expect("deliveries");
+    }
+
     /// Publishes `each` records to every partition.
     pub(crate) async fn fill(&self, each: usize) {
         for partition in 0..self.partitions {
@@ -194,19 +208,51 @@ pub(crate) fn committed(summary: &Summary) -> BTreeMap<i32, i64> {
 /// A consumer in a task of its own.
 pub(crate) struct Running {
     stop: oneshot::Sender<()>,
+    pub(crate) handle: ConsumerHandle,
     pub(crate) task: JoinHandle<Result<Summary, ServeError>>,
 }
 
 impl Running {
     pub(crate) fn start(settings: ConsumerSettings, app: impl App) -> Self {
+        Self::start_with(settings, app, |serve| serve)
+    }
+
+    /// With more to say than settings and app.
+    pub(crate) fn start_with<A: App>(
+        settings: ConsumerSettings,
+        app: A,
+        more: impl FnOnce(Serve<A>) -> Serve<A>,
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
         let signal = async { stopped.await.unwrap_or_default() };
         let consumer = settings.build().expect("settings that can work");
-        let served = serve(consumer, app).with_graceful_shutdown(signal);
+        let served = more(serve(consumer, app).with_graceful_shutdown(signal));
         Self {
             stop,
+            handle: served.handle(),
             task: tokio::spawn(served.into_future()),
         }
+    }
+
+    /// Waits until the state of a partition is as wanted, and gives it.
+    pub(crate) async fn status(
+        &self,
+        partition: i32,
+        what: &str,
+        wanted: impl Fn(&PartitionStatus) -> bool,
+    ) -> PartitionStatus {
+        let mut often = interval(Duration::from_millis(10));
+        soon(&format!("{partition}: {what}"), async {
+            loop {
+                let all = self.handle.partitions();
+                let found = all.into_iter().find(|one| one.partition == partition);
+                match found.filter(&wanted) {
+                    Some(found) => return found,
+                    None => often.tick().await,
+                };
+            }
+        })
+        .await
     }
 
     /// Shuts it down gracefully.
@@ -221,6 +267,43 @@ impl Running {
         soon("it ends by itself", self.task)
             .await
             .expect("no panic")
+    }
+}
+
+/// How many are in something at once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Level(Arc<watch::Sender<(usize, usize)>>);
+
+impl Level {
+    /// One more, until the result is dropped.
+    pub(crate) fn enter(&self) -> impl Drop + Send + use<> {
+        self.0.send_modify(|(now, most)| {
+            *now += 1;
+            *most = (*most).max(*now);
+        });
+        Entered(self.clone())
+    }
+
+    /// The most that there ever were.
+    pub(crate) fn most(&self) -> usize {
+        self.0.borrow().1
+    }
+
+    /// Waits until there are so many.
+    pub(crate) async fn reach(&self, count: usize) {
+        let mut level = self.0.subscribe();
+        soon(&format!("{count} are in at once"), async {
+            drop(level.wait_for(|(now, _)| *now == count).await);
+        })
+        .await;
+    }
+}
+
+struct Entered(Level);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|(now, _)| *now -= 1);
     }
 }
 
@@ -256,6 +339,31 @@ impl Calls {
         let calls = self.0.borrow();
         let calls = calls.iter().filter(|call| call.partition == partition);
         calls.map(|call| call.offset).collect()
+    }
+
+    /// The attempts at a record, in the order of their calls.
+    pub(crate) fn attempts(&self, partition: i32, offset: i64) -> Vec<u32> {
+        let calls = self.0.borrow();
+        let it = |call: &&Call| (call.partition, call.offset) == (partition, offset);
+        calls.iter().filter(it).map(|call| call.attempt).collect()
+    }
+
+    /// Waits until each record of a partition was called, up to this offset; those that never are
+    /// fail the test by name.
+    pub(crate) async fn all_below(&self, partition: i32, end: i64) {
+        let missing = || {
+            let seen: HashSet<i64> = self.offsets(partition).into_iter().collect();
+            (0..end).filter(move |one| !seen.contains(one))
+        };
+        let mut calls = self.0.subscribe();
+        let complete = async {
+            while missing().next().is_some() {
+                calls.changed().await.expect("the sender is here");
+            }
+        };
+        let _ = timeout(SOON, complete).await;
+        let missing = Vec::from_iter(missing());
+        assert!(missing.is_empty(), "{partition} lacks {missing:?} of {end}");
     }
 
     /// Waits for a number of calls.
