@@ -7,6 +7,7 @@ mod capture;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bounds;
 mod delivery;
 mod ordering;
 mod outcomes;

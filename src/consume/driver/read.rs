@@ -46,7 +46,7 @@ struct Part {
 }
 
 impl Reader {
-    /// Reads up to `most` messages; whether there may be more.
+    /// Reads up to `most` messages, fewer when they use the memory up; whether there may be more.
     fn read(
         &mut self,
         queue: &PartitionQueue<Context>,
@@ -56,6 +56,7 @@ impl Reader {
         mut arrived: impl FnMut(Arrived),
     ) -> bool {
         let mut count = 0;
+        let was_full = memory.is_full();
         let more = queue.read(&mut |message| {
             let other = match message.kind() {
                 Kind::Record => {
@@ -70,7 +71,8 @@ impl Reader {
                 arrived(other);
             }
             count += 1;
-            match count < most {
+            // One batch of the producer's may be larger than all that is allowed.
+            match count < most && (was_full || !memory.is_full()) {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
             }
