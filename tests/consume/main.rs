@@ -14,3 +14,4 @@ mod outcomes;
 mod records;
 mod shutdown;
 mod stack;
+mod unhandled;
