@@ -9,6 +9,7 @@ mod support;
 
 mod bounds;
 mod delivery;
+mod lifecycle;
 mod ordering;
 mod outcomes;
 mod records;

@@ -135,9 +135,14 @@ impl Lane {
         }
     }
 
-    pub(super) fn arrive_end(&mut self, offset: i64) {
-        if self.state == State::Open {
-            self.arrivals.push_back(Arrival::End(offset));
+    pub(super) fn arrive_end(&mut self, offset: i64, found: &mut Found) {
+        if self.state != State::Open {
+            return;
+        }
+        match self.arrivals.is_empty() {
+            // It needs no leave to dispatch, which an empty partition may never get.
+            true => self.pass_end(offset, found),
+            false => self.arrivals.push_back(Arrival::End(offset)),
         }
     }
 

@@ -133,7 +133,11 @@ impl Engine {
     /// Behind what arrived the partition ends, at this offset.
     pub(crate) fn arrive_end(&mut self, generation: u64, offset: i64) {
         if let Some(index) = self.index(generation) {
-            self.lane(index).arrive_end(offset);
+            let mut found = Found::default();
+            self.lane(index).arrive_end(offset, &mut found);
+            if let Some(offset) = found.end {
+                self.news.push(News::End(generation, offset));
+            }
             self.list(index);
         }
     }
