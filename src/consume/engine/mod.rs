@@ -9,6 +9,8 @@ mod failure;
 mod finish;
 mod keys;
 mod lane;
+#[cfg(test)]
+mod model;
 mod parked;
 mod progress;
 #[cfg(test)]
