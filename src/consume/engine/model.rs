@@ -2,12 +2,17 @@
 
 mod partition;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use proptest::{collection::vec, prelude::*, sample::Index, test_runner::RngAlgorithm};
 
 use self::partition::{Partition, State};
 use super::*;
+use crate::record::Outcome;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const PARTITIONS: usize = 2;
