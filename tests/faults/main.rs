@@ -1,4 +1,5 @@
-//! The consumer under faults: real processes, real signals, a real Kafka. `scripts/faults` runs it.
+//! The consumer under faults: real processes, real signals, a real Kafka. `scripts/faults` runs it,
+//! on Linux.
 //!
 //! The one binary is everything: the harness that publishes, breaks and judges, and, started again
 //! by itself, the workers that consume.

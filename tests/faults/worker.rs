@@ -101,7 +101,9 @@ fn settings(job: &Job) -> ConsumerSettings {
         .max_bytes(job.max_bytes)
         .commit_interval(job.commit_interval)
         .drain_timeout(job.drain)
-        .max_poll_interval(job.max_poll_interval);
+        .max_poll_interval(job.max_poll_interval)
+        // Both ways, where there are several workers.
+        .spawn_handlers(job.worker % 2 == 1);
     let settings = match job.protocol {
         Protocol::Range => settings.assignment_strategy(AssignmentStrategy::Range),
         Protocol::Cooperative => settings,

@@ -15,10 +15,13 @@ const KEYS: u32 = 1000;
 
 /// F7: of a hundred keys one hangs until it is given up, and one panics.
 pub(crate) fn hang_and_panic(harness: &Harness) -> Result<Vec<Row>> {
-    const BRIEF: Duration = Duration::from_millis(20);
-    let total = harness.pick(20_000, 60_000);
-    let (_, healthy) = throughput(harness, "F7 healthy", total, Behaviour::Sleep(BRIEF))?;
+    const BRIEF: Duration = Duration::from_millis(40);
+    let total = harness.pick(20_000, 40_000);
+    let (sound, healthy) = throughput(harness, "F7 healthy", total, Behaviour::Sleep(BRIEF))?;
     let (mut row, faulty) = throughput(harness, "F7", total, Behaviour::Faulty(BRIEF))?;
+    row.require(sound.short.is_empty(), || {
+        format!("without any fault: {}", sound.short.join("; "))
+    });
     let percent = faulty / healthy * 100.0;
     row.other(format!(
         "other keys {faulty:.0}/s of {healthy:.0}/s = {percent:.0} %"
@@ -37,8 +40,10 @@ fn throughput(
     behaviour: Behaviour,
 ) -> Result<(Row, f64)> {
     const LIMIT: Duration = Duration::from_secs(20);
+    /// After this time a handler that hangs is given up.
+    const HANG: Duration = Duration::from_secs(2);
     let mut run = Run::new(harness, name, 12, &[], behaviour)?;
-    run.fleet.job.timeout = Duration::from_secs(1);
+    run.fleet.job.timeout = HANG;
     let published = run.fill(&Spec {
         keys: KEYS,
         total: Some(total),
@@ -48,27 +53,37 @@ fn throughput(
     let others = published.acks.iter().filter(|ack| is_other(ack.id.key));
     let others = others.count();
     run.start_settled(1)?;
-    until("the first is handled", SOON, || {
-        run.book.read()?;
-        Ok(run.book.distinct > 0)
-    })?;
+    let generations = GroupLog::read(&harness.brokers, &run.group)?.rebalances();
     let begun = Instant::now();
-    let handled = |run: &Run<'_>| {
-        let lines = run.book.lines.iter();
-        lines.filter(|line| is_other(line.id.key)).count()
-    };
     // Not the last few: with their keys at an end, fewer and fewer run side by side.
-    while handled(&run) < others * 9 / 10 && begun.elapsed() < LIMIT {
+    let enough = others * 9 / 10;
+    let mut counted = Vec::new();
+    while counted.len() < enough && begun.elapsed() < LIMIT {
         std::thread::sleep(Duration::from_millis(20));
         run.book.read()?;
+        let lines = run.book.lines.iter();
+        counted = lines.filter(|line| is_other(line.id.key)).collect();
     }
-    let rate = handled(&run) as f64 / begun.elapsed().as_secs_f64();
-    let generations = GroupLog::read(&harness.brokers, &run.group)?.rebalances();
-    run.settle(&published)?;
+    counted.truncate(enough);
+    let (Some(first), Some(last)) = (counted.first(), counted.last()) else {
+        return Err("nothing was handled".into());
+    };
+    let took = Duration::from_micros(last.end - first.start);
+    let rate = counted.len() as f64 / took.as_secs_f64();
     let after = GroupLog::read(&harness.brokers, &run.group)?.rebalances();
+    // The keys that hang would take long: what counts as lost is what was committed unhandled.
     run.stop_all();
+    run.book.read()?;
+    let committed = run.committed()?;
+    let lost = published.acks.iter().filter(|ack| {
+        let committed = committed.get(&ack.partition).copied();
+        ack.offset < committed && run.book.times(ack.id.key, ack.id.seq) == 0
+    });
+    let lost = lost.count();
     let mut row = run.row(&published)?;
-    row.other(format!("{} rebalances", after - generations));
+    row.lost = lost;
+    row.examples.retain(|example| !example.starts_with("lost"));
+    row.other = vec![format!("{} rebalances", after - generations)];
     row.require(after == generations, || "a rebalance".to_owned());
     row.exactly_once_in_order();
     Ok((row, rate))

@@ -29,7 +29,7 @@ pub(crate) fn joins_and_leaves(harness: &Harness) -> Result<Vec<Row>> {
 
 fn come_and_go(harness: &Harness, name: &str, protocol: Protocol) -> Result<Row> {
     // One half joins, the other half leaves.
-    let pairs = harness.pick(1, 15);
+    let pairs = harness.pick(2, 15);
     let brief = Behaviour::Sleep(Duration::from_millis(3));
     let mut run = Run::new(harness, name, PARTITIONS, &[], brief)?;
     run.fleet.job.protocol = protocol;
@@ -55,8 +55,9 @@ fn come_and_go(harness: &Harness, name: &str, protocol: Protocol) -> Result<Row>
     let log = GroupLog::read(&harness.brokers, &group)?;
     row.other(format!("{} joins and leaves", pairs * 2));
     row.other(format!("{} rebalances", log.rebalances()));
-    // Both first workers, and the last two leaves: fewer would mean that nothing was tested.
-    let expected = pairs * 2 + 3;
+    // Each worker that came got partitions, the first two as well; a leave may fall into the
+    // rebalance of the next join. Fewer would mean that nothing was tested.
+    let expected = pairs + 2;
     row.require(log.rebalances() >= expected, || {
         format!("expected at least {expected} rebalances")
     });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    harness::{Harness, Result, Run, WINDOW},
+    harness::{Harness, Result, Run, SOON, WINDOW, until},
     job::Behaviour,
     load::Spec,
     table::Row,
@@ -37,12 +37,22 @@ pub(crate) fn kills(harness: &Harness) -> Result<Vec<Row>> {
         rate: Some(RATE),
         ..run.spec()
     })?;
-    for _ in 0..kills {
+    for kill in 0..kills {
         harness.random_pause(Duration::from_millis(1500));
         let workers = run.fleet.numbers();
         run.fleet.kill(workers[harness.random(workers.len())])?;
         let fresh = run.fleet.start()?;
+        // Now and then the next kill comes in the middle of the rebalance.
+        if kill % 4 == 2 {
+            continue;
+        }
         run.handles(fresh)?;
+        // What is handled in a second, and so twice after a kill, is what is published in a second
+        // only when the backlog of the rebalance is gone.
+        until("the workers have caught up", SOON, || {
+            run.book.read()?;
+            Ok(run.book.distinct + RATE as usize / 4 >= load.acked())
+        })?;
     }
     let published = load.finish(&harness.runtime)?;
     let mut row = run.finish(&published)?;
