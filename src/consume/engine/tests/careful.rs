@@ -86,6 +86,7 @@ fn groups_are_written_down_before_they_begin() {
     assert_eq!(script.dispatch(), "");
     assert_eq!(script.news(), ["1 asks"]);
     assert_eq!(trial(&script, lane), Some((0, 64)));
+    script.arrive(lane, "110");
     assert_eq!(script.dispatch(), "", "not before it is granted");
     assert_eq!(script.news(), [""; 0], "it asks once");
     script.engine.grant(lane);
@@ -107,7 +108,7 @@ fn groups_are_written_down_before_they_begin() {
     }
     assert_eq!(
         script.dispatch(),
-        range(100..110),
+        range(100..111),
         "the rest was never begun"
     );
     assert_eq!(trial(&script, lane), None);

@@ -129,6 +129,21 @@ fn what_waited_is_put_back_before_what_arrived() {
 }
 
 #[test]
+fn what_is_put_back_comes_before_what_is_due_as_well() {
+    let mut script = Script::one(bounds());
+    script.arrive(1, "0a 1b");
+    assert_eq!(script.dispatch(), "0 1");
+    script.defer(0, SECOND);
+    script.defer(1, SECOND);
+    script.pass(SECOND);
+    let place = script.engine.next_lane().expect("a lane");
+    let dispatch = script.engine.take(place).expect("a record");
+    script.engine.put_back(dispatch, true);
+    script.engine.service_ready(place);
+    assert_eq!(script.dispatch(), "0 1");
+}
+
+#[test]
 fn gaps_in_the_offsets_hold_up_nothing() {
     let mut script = Script::one(bounds());
     script.arrive(1, "3a 7b");

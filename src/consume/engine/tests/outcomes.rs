@@ -45,6 +45,8 @@ fn attempts_of_an_earlier_owner_are_continued() {
     script.retry(4, SECOND);
     script.engine.stop(lane);
     assert_eq!(script.attempts(lane), [(4, 1), (5, u32::MAX)]);
+    script.retry(5, SECOND);
+    assert_eq!(script.attempts(lane), [(4, 1), (5, u32::MAX)]);
 }
 
 #[test]
