@@ -87,6 +87,12 @@ fn a_paused_partition_holds_up_no_other() {
         assert_eq!((status.waiting, status.in_flight), (1, 0));
         running.status(1, "it goes on", |one| !one.paused).await;
         assert_eq!(calls.offsets(0), [0, 1, 2]);
+        // It is not paused by request, so nobody can resume it.
+        let handle = &running.handle;
+        handle.resume(&bed.topic, 0).await.expect("it is assigned");
+        handle.pause(&bed.topic, 1).await.expect("it is assigned");
+        running.status(1, "it is paused", |one| one.paused).await;
+        assert!(handle.partitions()[0].paused);
 
         // Nor does it hold up the end.
         let summary = running.stop().await;
