@@ -51,6 +51,7 @@ impl Driver {
     /// Ends the loop: no new dispatch anywhere. The first reason counts, but for failures that are
     /// found while draining.
     pub(super) fn end(&mut self, end: End) {
+        self.stop_all_lanes();
         if self.end.is_none() {
             self.hooks.tell(Moment::Stopping);
         }
@@ -58,7 +59,6 @@ impl Driver {
             (Some(End::Failed(_)), _) | (Some(_), End::Stopped(_)) => {}
             _ => self.end = Some(end),
         }
-        self.stop_all_lanes();
     }
 
     /// The errors of `poll` were noted by the callback, with a reason, but for fatal ones' cause.
