@@ -1,7 +1,7 @@
 use std::{
     mem,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     thread::{self, Thread},
@@ -35,7 +35,8 @@ pub(super) struct Control {
     pub(super) wake: Wake,
     pub(super) views: Views,
     pub(super) started: Instant,
-    requests: Mutex<Vec<Requested>>,
+    /// `None`: nobody serves them any more.
+    requests: Mutex<Option<Vec<Requested>>>,
     wish: AtomicU8,
 }
 
@@ -69,7 +70,7 @@ impl Control {
             wake: Wake::default(),
             views: Views::default(),
             started: Instant::now(),
-            requests: Mutex::default(),
+            requests: Mutex::new(Some(Vec::new())),
             wish: AtomicU8::new(0),
         }
     }
@@ -101,19 +102,27 @@ impl Control {
         request: Request,
         done: oneshot::Sender<()>,
     ) {
-        self.requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Requested {
+        if let Some(requests) = &mut *self.requests() {
+            requests.push(Requested {
                 topic: topic.to_owned(),
                 partition,
                 request,
                 done,
             });
+        }
         self.wake.wake();
     }
 
     pub(super) fn take_requests(&self) -> Vec<Requested> {
-        mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
+        self.requests().as_mut().map(mem::take).unwrap_or_default()
+    }
+
+    /// Refuses what wasn't served, and all that comes.
+    pub(super) fn refuse_requests(&self) {
+        *self.requests() = None;
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Option<Vec<Requested>>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

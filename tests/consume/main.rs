@@ -9,10 +9,12 @@ mod support;
 
 mod bounds;
 mod delivery;
+mod handle;
 mod lifecycle;
 mod ordering;
 mod outcomes;
 mod records;
+mod seek;
 mod shutdown;
 mod stack;
 mod unhandled;

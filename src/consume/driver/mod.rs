@@ -339,5 +339,6 @@ impl Drop for Driver {
     fn drop(&mut self) {
         // Also when the thread panics: the client's destructor would wait for ever otherwise.
         self.consumer.context().close();
+        self.control.refuse_requests();
     }
 }

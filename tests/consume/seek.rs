@@ -1,0 +1,179 @@
+//! Going on at another offset.
+
+use std::time::Duration;
+
+use futures_util::{future::join_all, join};
+use kafka_tower::{Outcome, Undone};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    bed::{Bed, Calls, Running},
+    handle::{held_at, is_done},
+    support::run,
+};
+
+const AN_HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_seek_goes_back_and_the_committed_offset_goes_along() {
+    run(async {
+        let bed = Bed::new(2).await;
+        bed.fill(10).await;
+        let (calls, gate) = (Calls::default(), CancellationToken::new());
+        let (seen, opened) = (calls.clone(), gate.clone());
+        let service = calls.service(move |record| {
+            let again = seen.attempts(record.partition(), record.offset()).len() > 1;
+            let opened = opened.clone();
+            async move {
+                if again && record.offset() == 5 {
+                    opened.cancelled().await;
+                }
+                Ok(())
+            }
+        });
+        let running = Running::start(bed.settings(), service);
+        running.status(0, "it is done", is_done).await;
+        let sought = running.handle.seek(&bed.topic, 0, 3).await;
+        sought.expect("it is assigned");
+        running
+            .status(0, "it begins anew", |one| one.committed == Some(5))
+            .await;
+        bed.committed_soon(&[(0, 5), (1, 10)].into()).await;
+        gate.cancel();
+        running.status(0, "it is done", is_done).await;
+        let summary = running.stop().await;
+        assert_eq!(calls.offsets(0), Vec::from_iter((0..10).chain(3..10)));
+        assert_eq!(calls.offsets(1), Vec::from_iter(0..10));
+        assert!(calls.all().iter().all(|call| call.attempt == 1));
+        assert_eq!(summary.acked, 27);
+        assert_eq!(bed.committed().await, bed.all_at(10));
+    });
+}
+
+#[test]
+fn a_seek_lets_what_runs_finish_and_drops_what_waits() {
+    run(async {
+        let bed = Bed::new(2).await;
+        bed.fill(10).await;
+        let calls = Calls::default();
+        let gate = CancellationToken::new();
+        let opened = gate.clone();
+        let service = calls.service(move |record| {
+            let opened = opened.clone();
+            async move {
+                Ok(match (record.partition(), record.offset()) {
+                    (0, 2) => {
+                        opened.cancelled().await;
+                        Outcome::Ack
+                    }
+                    (1, 2) => Outcome::Retry {
+                        after: Some(AN_HOUR),
+                    },
+                    _ => Outcome::Ack,
+                })
+            }
+        });
+        let running = Running::start(bed.settings(), service);
+        calls.of(0, 2).await;
+        running.status(1, "one waits", |one| one.waiting == 1).await;
+        let waits = running.handle.seek(&bed.topic, 0, 7);
+        let does_not = async {
+            let sought = running.handle.seek(&bed.topic, 1, 7).await;
+            sought.expect("it is assigned");
+            calls.of(1, 9).await;
+            assert_eq!(calls.offsets(0), [0, 1, 2]);
+            gate.cancel();
+        };
+        assert_eq!(join!(waits, does_not).0, Ok(()));
+        calls.of(0, 9).await;
+        let summary = running.stop().await;
+        for partition in 0..2 {
+            assert_eq!(calls.offsets(partition), [0, 1, 2, 7, 8, 9]);
+        }
+        assert_eq!((summary.acked, summary.undone.len()), (11, 0));
+        assert_eq!(bed.committed().await, bed.all_at(10));
+    });
+}
+
+#[test]
+fn a_seek_cuts_off_what_never_ends() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.fill(10).await;
+        let (calls, never) = (Calls::default(), CancellationToken::new());
+        let settings = bed.settings().drain_timeout(Duration::from_millis(100));
+        let running = Running::start(settings, held_at(&calls, 5, &never));
+        calls.of(0, 5).await;
+        assert_eq!(running.handle.seek(&bed.topic, 0, 4).await, Ok(()));
+        calls.reach(8).await;
+        assert_eq!(calls.offsets(0), [0, 1, 2, 3, 4, 5, 4, 5]);
+        let summary = running.stop().await;
+        let undone = (bed.topic.clone(), 0, 5, Undone::Cancelled);
+        assert_eq!(summary.undone, [undone]);
+        assert_eq!(bed.committed().await, bed.all_at(5));
+    });
+}
+
+#[test]
+fn a_paused_partition_stays_paused_when_it_goes_elsewhere() {
+    run(async {
+        let bed = Bed::new(2).await;
+        bed.fill(10).await;
+        let calls = Calls::default();
+        let running = bed.serve(calls.acking());
+        calls.reach(20).await;
+        let topic = &bed.topic;
+        assert_eq!(running.handle.pause(topic, 0).await, Ok(()));
+        assert_eq!(running.handle.seek(topic, 0, 5).await, Ok(()));
+        running.status(0, "it is paused", |one| one.paused).await;
+        bed.publish(1, 50).await;
+        calls.all_below(1, 60).await;
+        assert_eq!(calls.offsets(0), Vec::from_iter(0..10));
+        assert_eq!(running.handle.resume(topic, 0).await, Ok(()));
+        calls.reach(75).await;
+        assert_eq!(calls.offsets(0), Vec::from_iter((0..10).chain(5..10)));
+        running.stop().await;
+        assert_eq!(bed.committed().await, [(0, 10), (1, 60)].into());
+    });
+}
+
+#[test]
+fn a_seek_follows_another_that_is_under_way() {
+    run(async {
+        let bed = Bed::new(2).await;
+        bed.publish(0, 10).await;
+        let (calls, gate) = (Calls::default(), CancellationToken::new());
+        let running = Running::start(bed.settings(), held_at(&calls, 3, &gate));
+        calls.of(0, 3).await;
+        let handle = &running.handle;
+        let seeks = join_all([6, 8].map(|offset| handle.seek(&bed.topic, 0, offset)));
+        let served = async {
+            // Requests are served in turn.
+            let resumed = handle.resume(&bed.topic, 1).await;
+            resumed.expect("it is assigned");
+            gate.cancel();
+        };
+        assert_eq!(join!(seeks, served).0, [Ok(()), Ok(())]);
+        calls.of(0, 9).await;
+        running.stop().await;
+        assert_eq!(bed.committed().await, [(0, 10)].into());
+        let offsets = calls.offsets(0);
+        assert_eq!(offsets[offsets.len() - 2..], [8, 9], "the last counts");
+        assert!(!offsets.contains(&4), "{offsets:?}");
+    });
+}
+
+#[test]
+fn a_seek_before_the_start_is_one_to_the_start() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.fill(3).await;
+        let calls = Calls::default();
+        let running = bed.serve(calls.acking());
+        calls.reach(3).await;
+        assert_eq!(running.handle.seek(&bed.topic, 0, -5).await, Ok(()));
+        calls.reach(6).await;
+        running.stop().await;
+        assert_eq!(calls.offsets(0), [0, 1, 2, 0, 1, 2]);
+    });
+}
