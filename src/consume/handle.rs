@@ -100,7 +100,8 @@ impl ConsumerHandle {
 
     /// Goes on at another offset: lets what runs finish within the
     /// [`drain_timeout`](crate::ConsumerSettings::drain_timeout), drops what waits, and commits the
-    /// new offset, be it before or behind the old one.
+    /// new offset, be it before or behind the old one. Of several seeks at once the last counts. A
+    /// paused partition stays paused, and a negative offset is 0.
     ///
     /// # Errors
     ///
@@ -108,7 +109,8 @@ impl ConsumerHandle {
     ///
     /// Cancel safe: it happens all the same.
     pub async fn seek(&self, topic: &str, partition: i32, offset: i64) -> Result<(), NotAssigned> {
-        self.request(topic, partition, Request::Seek(offset)).await
+        self.request(topic, partition, Request::Seek(offset.max(0)))
+            .await
     }
 
     async fn request(

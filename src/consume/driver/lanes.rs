@@ -36,6 +36,8 @@ pub(super) struct Lane {
     pub(super) dispatcher: usize,
     /// No new dispatch, and nothing more is read.
     pub(super) stopped: bool,
+    /// By request.
+    pub(super) paused: bool,
     /// Stopped, and nothing is running any more.
     pub(super) drained: bool,
     /// What the group had committed when the lane was opened.
@@ -103,6 +105,7 @@ impl Driver {
             view: Arc::clone(&view),
             dispatcher,
             stopped: false,
+            paused: false,
             drained: false,
             start,
             first: None,

@@ -25,7 +25,8 @@ pub(super) struct Seek {
     offset: i64,
     until: Instant,
     cancelled: bool,
-    done: oneshot::Sender<()>,
+    /// Who asked; the last one says where to.
+    done: Vec<oneshot::Sender<()>>,
 }
 
 impl Driver {
@@ -42,24 +43,40 @@ impl Driver {
             };
             match request {
                 Request::Pause(paused) => {
-                    let dispatcher = self.lanes[&generation].dispatcher;
-                    self.order(dispatcher, Order::Pause(generation, paused));
+                    self.pause_lane(generation, paused);
                     let _ = done.send(());
                 }
                 Request::Seek(offset) => {
+                    let under_way = self
+                        .seeks
+                        .iter_mut()
+                        .find(|seek| seek.generation == generation);
+                    if let Some(seek) = under_way {
+                        seek.offset = offset;
+                        seek.done.push(done);
+                        continue;
+                    }
                     self.stop_lane(generation);
                     self.seeks.push(Seek {
                         generation,
                         offset,
                         until: Instant::now() + self.limits.drain,
                         cancelled: false,
-                        done,
+                        done: vec![done],
                     });
                 }
             }
         }
         for seek in mem::take(&mut self.seeks) {
             self.advance_seek(seek);
+        }
+    }
+
+    fn pause_lane(&mut self, generation: u64, paused: bool) {
+        if let Some(lane) = self.lanes.get_mut(&generation) {
+            lane.paused = paused;
+            let dispatcher = lane.dispatcher;
+            self.order(dispatcher, Order::Pause(generation, paused));
         }
     }
 
@@ -87,6 +104,7 @@ impl Driver {
             return;
         }
         let (topic, partition) = (lane.origin.topic.clone(), lane.origin.partition);
+        let paused = lane.paused;
         self.close_lane(&topic, partition, None);
         let sought = self
             .consumer
@@ -100,6 +118,11 @@ impl Driver {
             return;
         }
         self.open_lane(&topic, partition, Some(seek.offset), &Metadata::default());
-        let _ = seek.done.send(());
+        if paused && let Some(generation) = self.generation_of(&topic, partition) {
+            self.pause_lane(generation, true);
+        }
+        for done in seek.done {
+            let _ = done.send(());
+        }
     }
 }
