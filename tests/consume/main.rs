@@ -7,14 +7,18 @@ mod capture;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attempts;
 mod bounds;
 mod delivery;
 mod handle;
+mod lease;
 mod lifecycle;
+mod members;
 mod ordering;
 mod outcomes;
 mod records;
 mod seek;
 mod shutdown;
+mod spawned;
 mod stack;
 mod unhandled;

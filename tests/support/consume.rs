@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     future::{Future, IntoFuture},
+    ops::Range,
     sync::Arc,
     time::Duration,
 };
@@ -351,9 +352,14 @@ impl Calls {
     /// Waits until each record of a partition was called, up to this offset; those that never are
     /// fail the test by name.
     pub(crate) async fn all_below(&self, partition: i32, end: i64) {
+        self.all_of(partition, 0..end).await;
+    }
+
+    /// The same for a part of the offsets.
+    pub(crate) async fn all_of(&self, partition: i32, range: Range<i64>) {
         let missing = || {
             let seen: HashSet<i64> = self.offsets(partition).into_iter().collect();
-            (0..end).filter(move |one| !seen.contains(one))
+            range.clone().filter(move |one| !seen.contains(one))
         };
         let mut calls = self.0.subscribe();
         let complete = async {
@@ -363,7 +369,7 @@ impl Calls {
         };
         let _ = timeout(SOON, complete).await;
         let missing = Vec::from_iter(missing());
-        assert!(missing.is_empty(), "{partition} lacks {missing:?} of {end}");
+        assert!(missing.is_empty(), "{partition}: {missing:?} of {range:?}");
     }
 
     /// Waits for a number of calls.

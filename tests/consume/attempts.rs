@@ -1,0 +1,252 @@
+//! Attempts at records that aren't complete: they travel with the committed offset, so that the
+//! next owner of a partition goes on counting.
+
+use std::{
+    future::{pending, ready},
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use kafka_tower::{Ordering, Outcome, Undone};
+use rdkafka::{
+    ClientConfig, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use tokio::task::{spawn_blocking, yield_now};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    bed::{Bed, Calls, Running, SOON},
+    support::run,
+};
+
+const AN_HOUR: Duration = Duration::from_secs(3600);
+
+/// What the group has committed for partition 0, with its metadata.
+async fn written(bed: &Bed) -> (i64, String) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bed.brokers());
+    config.set("group.id", &bed.group);
+    let mut list = TopicPartitionList::new();
+    list.add_partition(&bed.topic, 0);
+    let read = spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create().expect("a client");
+        let list = consumer.committed_offsets(list, SOON).expect("offsets");
+        let one = &list.elements()[0];
+        let offset = one.offset().to_raw().expect("an offset");
+        (offset, one.metadata().to_owned())
+    });
+    read.await.expect("what was committed")
+}
+
+/// Commits an offset of partition 0, as nobody's member, with any bytes as metadata: a request of
+/// version 2, since no client sends what isn't text.
+async fn write(bed: &Bed, offset: i64, metadata: &[u8]) {
+    let text = |text: &[u8]| {
+        let length = i16::try_from(text.len()).expect("a short text");
+        [&length.to_be_bytes(), text].concat()
+    };
+    let one = 1_i32.to_be_bytes();
+    let request = [
+        &[0, 8, 0, 2, 0, 0, 0, 7][..],
+        &text(b"test"),
+        &text(bed.group.as_bytes()),
+        &(-1_i32).to_be_bytes(),
+        &text(b""),
+        &(-1_i64).to_be_bytes(),
+        &one,
+        &text(bed.topic.as_bytes()),
+        &one,
+        &0_i32.to_be_bytes(),
+        &offset.to_be_bytes(),
+        &text(metadata),
+    ]
+    .concat();
+    // Its first search for the coordinator may have to create the topic of the offsets.
+    bed.committed().await;
+    let broker = bed
+        .brokers()
+        .split(',')
+        .next()
+        .expect("a broker")
+        .to_owned();
+    let sent = spawn_blocking(move || {
+        let mut broker = TcpStream::connect(broker).expect("a connection");
+        broker.set_read_timeout(Some(SOON)).expect("a timeout");
+        let length = i32::try_from(request.len()).expect("a short request");
+        broker.write_all(&length.to_be_bytes()).expect("sent");
+        broker.write_all(&request).expect("sent");
+        let mut length = [0; 4];
+        broker.read_exact(&mut length).expect("an answer");
+        let length = u32::from_be_bytes(length) as usize;
+        let mut answer = vec![0; length];
+        broker.read_exact(&mut answer).expect("an answer");
+        assert_eq!(answer[length - 2..], [0, 0], "the error code");
+    });
+    sent.await.expect("a commit");
+}
+
+#[test]
+fn the_next_consumer_goes_on_counting() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.fill(5).await;
+        let calls = Calls::default();
+        let service = calls.service(|record| {
+            let after = match record.attempt() {
+                1 => Duration::ZERO,
+                _ => AN_HOUR,
+            };
+            ready(Ok(match record.offset() {
+                2 => Outcome::Retry { after: Some(after) },
+                _ => Outcome::Ack,
+            }))
+        });
+        let running = bed.serve(service);
+        running
+            .status(0, "it waits after two attempts", |one| {
+                one.waiting == 1 && calls.attempts(0, 2) == [1, 2]
+            })
+            .await;
+        running.stop().await;
+        assert_eq!(written(&bed).await, (2, "kt1;a0x2".to_owned()));
+
+        let next = Calls::default();
+        let running = bed.serve(next.acking());
+        next.reach(3).await;
+        running
+            .status(0, "it is done", |one| one.lag == Some(0))
+            .await;
+        // The record is complete, and its attempts are forgotten.
+        assert_eq!(running.handle.seek(&bed.topic, 0, 2).await, Ok(()));
+        next.reach(6).await;
+        running.stop().await;
+        assert_eq!(next.offsets(0), [2, 3, 4, 2, 3, 4]);
+        assert_eq!(next.attempts(0, 2), [3, 1]);
+        assert_eq!(
+            (next.attempts(0, 3), next.attempts(0, 4)),
+            (vec![1, 1], vec![1, 1])
+        );
+        assert_eq!(written(&bed).await, (5, "kt1".to_owned()));
+    });
+}
+
+#[test]
+fn what_was_cut_off_was_an_attempt() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.fill(6).await;
+        let settings = || {
+            let settings = bed.settings().drain_timeout(Duration::from_millis(100));
+            settings.ordering(Ordering::Unordered)
+        };
+        for attempt in 1..3 {
+            let calls = Calls::default();
+            let service = calls.service(async |record| match record.offset() {
+                1 | 4 => pending().await,
+                _ => Ok(()),
+            });
+            let running = Running::start(settings(), service);
+            calls.of(0, 5).await;
+            let summary = running.stop().await;
+            let undone = [1, 4].map(|offset| (bed.topic.clone(), 0, offset, Undone::Cancelled));
+            assert_eq!(summary.undone, undone);
+            assert_eq!(calls.attempts(0, 4), [attempt]);
+            assert_eq!(calls.attempts(0, 5), [1], "handled again, and never failed");
+            let expected = format!("kt1;a0x{attempt},3x{attempt}");
+            assert_eq!(written(&bed).await, (1, expected));
+        }
+        let calls = Calls::default();
+        let running = bed.serve(calls.acking());
+        calls.reach(5).await;
+        running.stop().await;
+        assert_eq!(
+            (calls.attempts(0, 1), calls.attempts(0, 4)),
+            (vec![3], vec![3])
+        );
+        assert_eq!(written(&bed).await, (6, "kt1".to_owned()));
+    });
+}
+
+#[test]
+fn what_killed_its_process_is_tried_alone_and_counted() {
+    run(async {
+        let mut bed = Bed::new(1).await;
+        bed.fill(200).await;
+        // 10 to 90 may have been running; 13 was tried alone for the second time.
+        let mut left = (10, "kt1;r80;t3+1;a3x2".to_owned());
+        for attempt in 3..5 {
+            // The mock cluster takes no commits from outside once a group has had members.
+            bed.group = format!("{}-{attempt}", bed.group);
+            write(&bed, left.0, left.1.as_bytes()).await;
+            let (calls, gate) = (Calls::default(), CancellationToken::new());
+            let opened = gate.clone();
+            let service = calls.service(move |record| {
+                let opened = opened.clone();
+                async move {
+                    match record.offset() {
+                        13 => opened.cancelled().await,
+                        _ => yield_now().await,
+                    }
+                    Ok(())
+                }
+            });
+            let settings = bed.settings().ordering(Ordering::Unordered);
+            let running = Running::start(settings, service);
+            let begun = left.0;
+            calls.of(0, 13).await;
+            // What the next one would find if the process died right now.
+            left = written(&bed).await;
+            assert_eq!(left.0, 13, "{left:?}");
+            assert!(left.1.contains(";t0+1;"), "{left:?}");
+            assert!(left.1.ends_with(&format!(";a0x{attempt}")), "{left:?}");
+            assert_eq!(calls.offsets(0), Vec::from_iter(begun..14), "alone");
+            gate.cancel();
+            calls.all_of(0, begun..200).await;
+            running.stop().await;
+            assert_eq!(calls.attempts(0, 13), [attempt]);
+            let others = calls.all().into_iter().filter(|call| call.offset != 13);
+            assert!(others.map(|call| call.attempt).all(|attempt| attempt == 1));
+            let each = Vec::from_iter(begun..200);
+            assert_eq!(calls.offsets(0), each, "each once");
+            assert_eq!(written(&bed).await, (200, "kt1".to_owned()));
+        }
+    });
+}
+
+#[test]
+fn what_is_not_understood_does_no_harm() {
+    let noise: [&[u8]; 12] = [
+        b"",
+        b"someone else's notes",
+        b"\xff\xfe;r1;\x00",
+        b"kt2;r80;a0x9",
+        b"kt1;r",
+        b"kt1;r-5;t-3+2;a-1x2",
+        b"kt1;r99999999999999999999;a0x9",
+        b"kt1;r9223372036854775807",
+        b"kt1;t5+9223372036854775807;r3",
+        b"kt1;a0x0,1x4294967295",
+        b"kt1;z1;;r2",
+        b"kt1;r0;t0+0;a",
+    ];
+    run(async {
+        let mut bed = Bed::new(1).await;
+        let group = bed.group.clone();
+        let mut end = 0;
+        for metadata in noise {
+            bed.group = format!("{group}-{end}");
+            bed.publish(0, 5).await;
+            write(&bed, end, metadata).await;
+            let calls = Calls::default();
+            let running = bed.serve(calls.acking());
+            calls.reach(5).await;
+            running.stop().await;
+            let range = Vec::from_iter(end..end + 5);
+            assert_eq!(calls.offsets(0), range, "{}", metadata.escape_ascii());
+            end += 5;
+            assert_eq!(bed.committed().await, bed.all_at(end));
+        }
+    });
+}
