@@ -148,7 +148,7 @@ pub(crate) fn slow(harness: &Harness) -> Result<Vec<Row>> {
         total: Some(6),
         ..run.spec()
     })?;
-    // Longer than without news usually means that there will be none.
+    // A consumer may handle them one after the other; no news for so long is no sign of a fault.
     let in_turn = long * 6 + SOON;
     until("all are handled", in_turn, || {
         run.book.read()?;
