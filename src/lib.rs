@@ -38,30 +38,37 @@
 //! # Cargo features
 //!
 //! * `json` (default): [`ProducerRecord::json`]
+//! * `anyhow`: errors inside an `anyhow::Error` are classified by their own type
 //! * `testing`: the module `testing`, with an embedded broker
 //! * `ssl`, `ssl-vendored`, `sasl`, `zstd`, `cmake-build`: rdkafka's own, passed through
 
+mod backoff;
 mod client;
 mod consume;
 mod error;
+pub mod layers;
 mod publish;
 mod record;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use self::backoff::{Backoff, Jitter};
 pub use self::consume::{
     App, AssignmentStrategy, Consumer, ConsumerHandle, ConsumerSettings, Lifecycle, NotAssigned,
     OffsetReset, OnUnhandled, Ordering, PartitionStatus, Serve, ServeError, StopReason, Summary,
     Undone, serve,
 };
-pub use self::error::{BoxError, ConfigError, ErrorClass, Persistence, PublishError};
+pub use self::error::{
+    BoxError, Classified, Classifier, Classify, ConfigError, ErrorClass, Failure, GaveUp,
+    PanicError, Persistence, PublishError, RetryError, find,
+};
 pub use self::publish::{
     Acks, Compression, DeliveryFuture, Flushed, Partitioner, ProducerSettings, PublishExt,
     Publisher,
 };
 pub use self::record::{
     ConsumerRecord, ConsumerRecordBuilder, Delivery, Extensions, Headers, IntoBytes, Lease,
-    MessageId, Outcome, ProducerRecord,
+    MessageId, Outcome, ProducerRecord, Record, RecordService, RecordView, Side, Verdict,
 };
 
 #[cfg(all(doctest, feature = "testing"))]

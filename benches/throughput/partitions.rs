@@ -84,7 +84,7 @@ async fn raw_idle(reader: &Reader, progress: Arc<Progress>) -> f64 {
     progress.begin();
     let work = move |consumer: &BaseConsumer| {
         poll(consumer, |record| progress.handled(record.partition()));
-        let poll_for = |time| {
+        let poll_for = |time: Duration| {
             let end = Instant::now() + time;
             while let Some(left) = end.checked_duration_since(Instant::now()) {
                 assert!(consumer.poll(left).is_none(), "no record is left");

@@ -1,3 +1,5 @@
+use std::fmt;
+
 /// What an error means for the record at hand: try again, give up on the record, wait, or stop.
 ///
 /// Every decision that a layer or the consumer takes about a failure rests on this class.
@@ -14,6 +16,18 @@ pub enum ErrorClass {
     Unavailable,
     /// This client can never succeed: wrong credentials, missing rights, a fenced identity.
     Fatal,
+}
+
+impl fmt::Display for ErrorClass {
+    /// The class in small letters: `retriable`, `non-retriable`, `unavailable`, `fatal`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Retriable => "retriable",
+            Self::NonRetriable => "non-retriable",
+            Self::Unavailable => "unavailable",
+            Self::Fatal => "fatal",
+        })
+    }
 }
 
 /// Whether Kafka may have written a record whose publishing failed.

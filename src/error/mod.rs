@@ -1,12 +1,24 @@
 //! What can go wrong, and what it means for the record at hand.
 
+mod chain;
 mod class;
+mod classified;
+mod classify;
 mod config;
+mod panic;
 mod publish;
+mod retry;
 
+pub use self::chain::find;
+pub(crate) use self::chain::{boxed, cut, message};
 pub use self::class::{ErrorClass, Persistence};
+pub use self::classified::Classified;
+pub use self::classify::{Classifier, Classify};
 pub use self::config::ConfigError;
+pub use self::panic::PanicError;
 pub use self::publish::PublishError;
+pub(crate) use self::retry::Failures;
+pub use self::retry::{Failure, GaveUp, RetryError};
 
 /// Any error, boxed: tower's own convention.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, error::Error, fmt};
 
 use super::{BoxError, ErrorClass, Persistence};
-use crate::record::ProducerRecord;
+use crate::record::{Delivery, ProducerRecord};
 
 /// Publishing failed. The record comes back with the reason: nothing is lost by failing.
 ///
@@ -13,6 +13,7 @@ struct Inner {
     class: ErrorClass,
     persistence: Persistence,
     code: Option<i32>,
+    dead_letter: Option<Delivery>,
     reason: Cow<'static, str>,
     source: Option<BoxError>,
 }
@@ -30,6 +31,7 @@ impl PublishError {
             class,
             persistence,
             code: None,
+            dead_letter: None,
             reason: reason.into(),
             source: None,
         }))
@@ -53,6 +55,27 @@ impl PublishError {
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn with_dead_letter(mut self, to: Delivery) -> Self {
+        self.0.dead_letter = Some(to);
+        self
+    }
+
+    pub(crate) fn with_class(mut self, class: ErrorClass) -> Self {
+        self.0.class = class;
+        self
+    }
+
+    pub(crate) fn with_optional_code(mut self, code: Option<i32>) -> Self {
+        self.0.code = code.or(self.0.code);
+        self
+    }
+
+    /// Gives the record back, unless the error holds it already.
+    pub(crate) fn or_record(mut self, record: &ProducerRecord) -> Self {
+        self.0.record.get_or_insert_with(|| record.clone());
         self
     }
 
@@ -80,6 +103,12 @@ impl PublishError {
         self.0.persistence
     }
 
+    /// Where a dead-letter layer has put the record; it is not lost, and not to be sent again.
+    #[must_use]
+    pub fn dead_letter(&self) -> Option<&Delivery> {
+        self.0.dead_letter.as_ref()
+    }
+
     /// librdkafka's error code: positive ones are the Kafka protocol's, negative ones its own.
     #[must_use]
     pub fn code(&self) -> Option<i32> {
@@ -99,6 +128,9 @@ impl fmt::Display for PublishError {
             None => f.write_str("can't publish: ")?,
         }
         f.write_str(&inner.reason)?;
+        if let Some(to) = &inner.dead_letter {
+            write!(f, "; the record went to `{}`", to.topic.escape_debug())?;
+        }
         match inner.persistence {
             Persistence::NotPersisted => Ok(()),
             Persistence::PossiblyPersisted => f.write_str(
@@ -116,6 +148,7 @@ impl fmt::Debug for PublishError {
             .field("class", &inner.class)
             .field("persistence", &inner.persistence)
             .field("code", &inner.code)
+            .field("dead_letter", &inner.dead_letter)
             .field("record", &inner.record)
             .field("source", &inner.source)
             .finish()

@@ -17,8 +17,8 @@ pub struct Delivery {
     pub timestamp: Option<i64>,
     /// The record's id: the caller's own, or the one that was generated for it.
     pub message_id: MessageId,
-    /// How often the record was handed to the client: 1 but for a retry layer. The client's own
-    /// retries, which keep the order, are not counted.
+    /// How many attempts it took: 1 but for a retry layer. The client's own retries, which keep the
+    /// order, are not counted.
     pub attempts: u32,
 }
 

@@ -1,5 +1,4 @@
 use std::{
-    any::Any,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -12,7 +11,10 @@ use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::woken::{Bell, Part, Woken};
-use crate::{consume::engine::Panicked, error::BoxError, record::Outcome};
+use crate::{
+    error::{BoxError, PanicError},
+    record::Outcome,
+};
 
 /// The running calls of a dispatcher. Places are used again, so that a call that ends at once
 /// allocates nothing.
@@ -135,7 +137,7 @@ where
         }));
         polled.unwrap_or_else(|panic| {
             self.clear();
-            Poll::Ready(Err(Panicked::from(panic).into()))
+            Poll::Ready(Err(PanicError::new(panic).into()))
         })
     }
 }
@@ -172,7 +174,7 @@ fn answer<R: Into<Outcome>, E: Into<BoxError>>(result: Result<R, E>) -> Answer {
 
 fn lost(error: JoinError) -> BoxError {
     match error.try_into_panic() {
-        Ok(panic) => Panicked::from(panic as Box<dyn Any + Send>).into(),
+        Ok(panic) => PanicError::new(panic).into(),
         Err(cancelled) => cancelled.into(),
     }
 }

@@ -29,12 +29,12 @@ use self::{
 };
 use super::{
     control::Wake,
-    engine::{Bounds, Counts, Dispatch, Engine, Moment, News, Opening, Panicked},
+    engine::{Bounds, Counts, Dispatch, Engine, Moment, News, Opening},
     summary::Undone,
     unread,
 };
 use crate::{
-    error::BoxError,
+    error::{BoxError, PanicError},
     record::{ConsumerRecord, Outcome, chunk::Origin},
 };
 
@@ -389,7 +389,7 @@ enum Begun<F> {
     Unready,
     /// It can't be called any more.
     Ended(BoxError),
-    Panicked(Panicked),
+    Panicked(PanicError),
 }
 
 impl<S> Seated<S>
@@ -423,6 +423,6 @@ where
                 Poll::Pending => Begun::Unready,
             }
         }));
-        begun.unwrap_or_else(|panic| Begun::Panicked(panic.into()))
+        begun.unwrap_or_else(|panic| Begun::Panicked(PanicError::new(panic)))
     }
 }

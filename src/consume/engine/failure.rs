@@ -1,29 +1,4 @@
-use std::{any::Any, error::Error, fmt};
-
-/// A panic as an error.
-#[derive(Debug)]
-pub(crate) struct Panicked(String);
-
-impl From<Box<dyn Any + Send>> for Panicked {
-    fn from(panic: Box<dyn Any + Send>) -> Self {
-        let message = match panic.downcast::<String>() {
-            Ok(message) => *message,
-            Err(panic) => match panic.downcast::<&'static str>() {
-                Ok(message) => (*message).to_owned(),
-                Err(_) => "no message".to_owned(),
-            },
-        };
-        Self(message)
-    }
-}
-
-impl fmt::Display for Panicked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the service panicked: {}", self.0)
-    }
-}
-
-impl Error for Panicked {}
+use std::{error::Error, fmt};
 
 /// A dead letter that no layer moved.
 #[derive(Debug)]

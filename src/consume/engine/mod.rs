@@ -25,7 +25,6 @@ use std::{
 
 pub(crate) use self::{
     caution::Caution,
-    failure::Panicked,
     lane::{Dispatch, Opening},
     progress::{Attempts, Counts, Progress},
 };
