@@ -49,6 +49,7 @@ mod error;
 pub mod layers;
 mod publish;
 mod record;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -4,13 +4,13 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
-    thread::{self, Thread},
     time::Instant,
 };
 
 use tokio::sync::oneshot;
 
 use super::view::Views;
+use crate::sync::{self, Thread};
 
 /// Wakes the poll thread.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Wake(Arc<OnceLock<Thread>>);
 impl Wake {
     /// Lets `wake` wake the current thread.
     pub(super) fn wake_here(&self) {
-        let _ = self.0.set(thread::current());
+        let _ = self.0.set(sync::thread::current());
     }
 
     pub(super) fn wake(&self) {

@@ -4,6 +4,8 @@
 //! place among the running ones.
 
 mod calls;
+#[cfg(all(test, loom))]
+mod models;
 mod woken;
 
 use std::{

@@ -1,12 +1,12 @@
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError},
     task::{Wake, Waker},
 };
 
-use futures_util::task::AtomicWaker;
+use crate::sync::{
+    AtomicWaker, Mutex, MutexGuard,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// Which parts of a dispatcher were woken: a future that holds many others asks it whom to poll.
 #[derive(Debug, Default)]
@@ -44,7 +44,8 @@ impl Bell {
 
     /// What wakes from now on is worth another poll. Call it before polling.
     pub(super) fn rearm(&self) {
-        self.part.listed.store(false, Ordering::SeqCst);
+        // Not a `store`: what happened before a wake-up that found the part listed has to be seen.
+        self.part.listed.swap(false, Ordering::SeqCst);
     }
 }
 

@@ -6,6 +6,8 @@ use std::{
     },
 };
 
+use crate::sync;
+
 /// How far a lane is, for others to read while it works. Only its engine writes, but for what is
 /// unread.
 #[derive(Debug)]
@@ -13,7 +15,7 @@ pub(crate) struct Progress {
     watermark: AtomicI64,
     begun: AtomicI64,
     /// Records that were handed over and not looked at yet.
-    pub(crate) unread: AtomicUsize,
+    pub(crate) unread: sync::atomic::AtomicUsize,
     pub(crate) running: AtomicUsize,
     pub(crate) waiting: AtomicUsize,
     /// Dispatches nothing: by request, or since a record failed.
@@ -48,7 +50,7 @@ impl Progress {
         Self {
             watermark: AtomicI64::new(NONE),
             begun: AtomicI64::new(NONE),
-            unread: AtomicUsize::new(0),
+            unread: sync::atomic::AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             paused: AtomicBool::new(false),
@@ -86,9 +88,8 @@ impl Progress {
 
     /// Whether there is anything that was handed over and isn't complete.
     pub(crate) fn holds_any(&self) -> bool {
-        [&self.unread, &self.running, &self.waiting]
-            .iter()
-            .any(|count| count.load(Ordering::SeqCst) > 0)
+        let holds = |count: &AtomicUsize| count.load(Ordering::SeqCst) > 0;
+        self.unread.load(Ordering::SeqCst) > 0 || holds(&self.running) || holds(&self.waiting)
     }
 
     pub(crate) fn attempts(&self) -> Attempts {
