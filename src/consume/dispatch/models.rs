@@ -152,7 +152,7 @@ impl Service<ConsumerRecord> for Gate {
     type Future = Ready<Result<(), Infallible>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        match self.0.reached(1, context) {
+        match self.0.reached(2, context) {
             true => Poll::Ready(Ok(())),
             false => Poll::Pending,
         }
@@ -168,7 +168,10 @@ fn a_service_that_gets_ready_while_it_is_asked_is_asked_again() {
     loom::model(|| {
         let signal = Arc::new(Signal::default());
         let other = Arc::clone(&signal);
-        let waking = thread::spawn(move || other.add());
+        let waking = thread::spawn(move || {
+            other.add();
+            other.add();
+        });
         let woken = Arc::new(Woken::default());
         let origin = Arc::new(Origin {
             topic: "t".into(),
