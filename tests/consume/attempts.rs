@@ -3,8 +3,7 @@
 
 use std::{
     future::{pending, ready},
-    io::{Read, Write},
-    net::TcpStream,
+    io,
     time::Duration,
 };
 
@@ -13,11 +12,16 @@ use rdkafka::{
     ClientConfig, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
 };
-use tokio::task::{spawn_blocking, yield_now};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::{spawn_blocking, yield_now},
+    time::interval,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bed::{Bed, Calls, Running, SOON},
+    bed::{Bed, Calls, Running, SOON, soon},
     support::run,
 };
 
@@ -63,28 +67,26 @@ async fn write(bed: &Bed, offset: i64, metadata: &[u8]) {
         &text(metadata),
     ]
     .concat();
-    // Its first search for the coordinator may have to create the topic of the offsets.
-    bed.committed().await;
-    let broker = bed
-        .brokers()
-        .split(',')
-        .next()
-        .expect("a broker")
-        .to_owned();
-    let sent = spawn_blocking(move || {
-        let mut broker = TcpStream::connect(broker).expect("a connection");
-        broker.set_read_timeout(Some(SOON)).expect("a timeout");
-        let length = i32::try_from(request.len()).expect("a short request");
-        broker.write_all(&length.to_be_bytes()).expect("sent");
-        broker.write_all(&request).expect("sent");
-        let mut length = [0; 4];
-        broker.read_exact(&mut length).expect("an answer");
-        let length = u32::from_be_bytes(length) as usize;
-        let mut answer = vec![0; length];
-        broker.read_exact(&mut answer).expect("an answer");
-        assert_eq!(answer[length - 2..], [0, 0], "the error code");
-    });
-    sent.await.expect("a commit");
+    let broker = bed.brokers().split(',').next().expect("a broker");
+    // A new group's coordinator may not be there yet.
+    let mut often = interval(Duration::from_millis(50));
+    soon("a commit is taken", async {
+        while send(broker, &request).await.expect("an answer") != [0, 0] {
+            often.tick().await;
+        }
+    })
+    .await;
+}
+
+/// Gives the error code of the answer, its last two bytes.
+async fn send(broker: &str, request: &[u8]) -> io::Result<[u8; 2]> {
+    let mut broker = TcpStream::connect(broker).await?;
+    let length = u32::try_from(request.len()).expect("a short request");
+    broker.write_u32(length).await?;
+    broker.write_all(request).await?;
+    let mut answer = vec![0; broker.read_u32().await? as usize];
+    broker.read_exact(&mut answer).await?;
+    Ok(*answer.last_chunk().expect("an error code"))
 }
 
 #[test]

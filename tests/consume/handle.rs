@@ -144,6 +144,7 @@ fn a_stop_drains() {
         let running =
             Running::start_with(bed.settings(), service, |serve| serve.with_lifecycle(opens));
         calls.of(0, 2).await;
+        running.runs(0).await;
         calls.of(1, 4).await;
         running.handle.stop();
         let summary = running.end().await.expect("no error");
@@ -160,6 +161,7 @@ fn a_paused_partition_waits_and_the_others_go_on() {
         let (calls, gate) = (Calls::default(), CancellationToken::new());
         let running = Running::start(bed.settings(), held_at(&calls, 2, &gate));
         calls.of(0, 2).await;
+        running.runs(0).await;
         let paused = running.handle.pause(&bed.topic, 0).await;
         paused.expect("it is assigned");
         running.status(0, "it is paused", |one| one.paused).await;

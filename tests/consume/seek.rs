@@ -75,6 +75,7 @@ fn a_seek_lets_what_runs_finish_and_drops_what_waits() {
         });
         let running = Running::start(bed.settings(), service);
         calls.of(0, 2).await;
+        running.runs(0).await;
         running.status(1, "one waits", |one| one.waiting == 1).await;
         let waits = running.handle.seek(&bed.topic, 0, 7);
         let does_not = async {
@@ -145,6 +146,7 @@ fn a_seek_follows_another_that_is_under_way() {
         let (calls, gate) = (Calls::default(), CancellationToken::new());
         let running = Running::start(bed.settings(), held_at(&calls, 3, &gate));
         calls.of(0, 3).await;
+        running.runs(0).await;
         let handle = &running.handle;
         let seeks = join_all([6, 8].map(|offset| handle.seek(&bed.topic, 0, offset)));
         let served = async {

@@ -6,7 +6,8 @@ use std::{
     future::{Future, IntoFuture},
     ops::Range,
     sync::Arc,
-    time::Duration,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::try_join_all;
@@ -162,7 +163,15 @@ impl Bed {
         }
         let read = spawn_blocking(move || {
             let consumer: BaseConsumer = config.create().expect("a client");
-            let list = consumer.committed_offsets(list, SOON).expect("offsets");
+            // A new group's coordinator may not be there yet.
+            let deadline = Instant::now() + SOON;
+            let list = loop {
+                match consumer.committed_offsets(list.clone(), SOON) {
+                    Ok(list) => break list,
+                    Err(error) => assert!(Instant::now() < deadline, "{error}"),
+                }
+                sleep(Duration::from_millis(50));
+            };
             let offset = |raw: i64| Some(raw).filter(|raw| *raw >= 0);
             list.elements()
                 .iter()
@@ -233,6 +242,13 @@ impl Running {
             handle: served.handle(),
             task: tokio::spawn(served.into_future()),
         }
+    }
+
+    /// Waits until a record of a partition runs. Its call was seen before that: what it waits for
+    /// may come so early that it never runs beside anything.
+    pub(crate) async fn runs(&self, partition: i32) {
+        self.status(partition, "one runs", |one| one.in_flight == 1)
+            .await;
     }
 
     /// Waits until the state of a partition is as wanted, and gives it.
