@@ -89,7 +89,7 @@ impl ConsumerSettings {
             drain_timeout: Duration::from_secs(30),
             ordering: Ordering::default(),
             max_in_flight: 256,
-            max_waiting: 1_000,
+            max_waiting: 10_000,
             max_offset_span: 100_000,
             max_bytes: 128 << 20,
             expected_partitions: 16,
@@ -193,9 +193,9 @@ impl ConsumerSettings {
         self
     }
 
-    /// How many records of a partition may wait for their next dispatch, after
-    /// [`Retry`](crate::Outcome::Retry) or [`Defer`](crate::Outcome::Defer); 1 000 without. They
-    /// count as neither running nor read ahead.
+    /// How many records of a partition may wait: for their next dispatch, after
+    /// [`Retry`](crate::Outcome::Retry) or [`Defer`](crate::Outcome::Defer), or behind another one
+    /// with their key; 10 000 without. They count as neither running nor read ahead.
     ///
     /// At the limit the partition is left unread until one of them is done.
     pub fn max_waiting(mut self, records: usize) -> Self {
