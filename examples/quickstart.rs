@@ -9,8 +9,11 @@
 use std::{sync::Arc, time::Duration};
 
 use kafka_tower::{
-    BoxError, Consumer, ConsumerRecord, ConsumerSettings, Outcome, ProducerRecord,
-    ProducerSettings, PublishExt, Publisher, serve, testing::TestKafka,
+    Backoff, BoxError, Consumer, ConsumerRecord, ConsumerSettings, Outcome, ProducerRecord,
+    ProducerSettings, PublishExt, Publisher,
+    layers::{DeadLetter, ServiceBuilderExt},
+    serve,
+    testing::TestKafka,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -22,30 +25,11 @@ struct Order {
     item: String,
 }
 
-/// The business end: it knows orders, not Kafka.
-async fn handle(record: &ConsumerRecord) -> Result<(), BoxError> {
+/// The business end. What it can't read will never be read: such a record becomes a dead letter.
+async fn on_order(record: ConsumerRecord) -> Result<(), BoxError> {
     let order: Order = serde_json::from_slice(record.payload().unwrap_or_default())?;
     println!("  handled: order {}, {}", order.id, order.item);
     Ok(())
-}
-
-/// Moves a record that can't be handled to a topic of its own. Only when it has arrived there is its
-/// offset committed.
-#[derive(Clone)]
-struct Rescue {
-    publisher: Publisher,
-    topic: Arc<str>,
-}
-
-impl Rescue {
-    async fn take(self, record: ConsumerRecord, error: BoxError) -> Result<Outcome, BoxError> {
-        let copy = ProducerRecord::to(self.topic)
-            .payload(record.payload_bytes().unwrap_or_default())
-            .header("reason", error.to_string());
-        let to = self.publisher.send(copy).await?;
-        println!("  moved:   {error}");
-        Ok(Outcome::Moved { to })
-    }
 }
 
 #[tokio::main]
@@ -73,28 +57,23 @@ async fn main() -> Result<(), BoxError> {
         );
     }
 
-    let rescue = Rescue {
-        publisher: publisher.clone(),
-        topic: broken.as_str().into(),
-    };
     let handled = Arc::new(Semaphore::new(0));
     let done = Arc::clone(&handled);
     let service = ServiceBuilder::new()
         .map_result(move |result: Result<Outcome, BoxError>| {
+            if let Ok(Outcome::Moved { to }) = &result {
+                println!("  moved:   to {}, offset {:?}", to.topic, to.offset);
+            }
             done.add_permits(1);
             result
         })
-        .concurrency_limit(16)
+        .dead_letter(DeadLetter::to(publisher.clone()).topic(broken.as_str()))
+        .retry_with(Backoff::exponential(
+            Duration::from_millis(100)..=Duration::from_secs(1),
+        ))
         .timeout(Duration::from_secs(5))
-        .service(service_fn(move |record: ConsumerRecord| {
-            let rescue = rescue.clone();
-            async move {
-                match handle(&record).await {
-                    Ok(()) => Ok::<_, BoxError>(Outcome::Ack),
-                    Err(error) => rescue.take(record, error).await,
-                }
-            }
-        }));
+        .catch_panic()
+        .service(service_fn(on_order));
 
     println!("consumed:");
     let settings = ConsumerSettings::new(kafka.bootstrap_servers(), format!("{orders}-service"))
