@@ -58,6 +58,8 @@ impl Fleet {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(["worker", &serde_json::to_string(&job)?])
+            // Writing out a stack takes longer than the handlers do.
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log);
