@@ -54,6 +54,9 @@ mod sync;
 pub mod testing;
 
 pub use self::backoff::{Backoff, Jitter};
+#[cfg(feature = "bench-internals")]
+#[doc(hidden)]
+pub use self::consume::bench;
 pub use self::consume::{
     App, AssignmentStrategy, Consumer, ConsumerHandle, ConsumerSettings, Lifecycle, NotAssigned,
     OffsetReset, OnUnhandled, Ordering, PartitionStatus, Serve, ServeError, StopReason, Summary,

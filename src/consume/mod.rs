@@ -19,6 +19,8 @@ mod view;
 
 pub use self::app::App;
 pub use self::consumer::Consumer;
+#[cfg(feature = "bench-internals")]
+pub use self::engine::bench;
 pub use self::error::ServeError;
 pub use self::handle::{ConsumerHandle, NotAssigned};
 pub use self::lifecycle::Lifecycle;
