@@ -18,11 +18,15 @@ pub(super) struct Keys<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyHash(u64);
 
+/// The nodes that wait for a key.
 #[derive(Debug, Clone, Copy)]
 struct Queue {
-    /// First and last node.
-    ends: Option<(u32, u32)>,
+    /// `NOBODY`, and then `last` means nothing.
+    first: u32,
+    last: u32,
 }
+
+const NOBODY: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Node<T> {
@@ -57,31 +61,34 @@ impl<T> Keys<T> {
 
     /// A record of this key is on its way.
     pub(super) fn take(&mut self, key: KeyHash) {
-        self.busy.insert(key.0, Queue { ends: None });
+        let nobody = Queue {
+            first: NOBODY,
+            last: NOBODY,
+        };
+        self.busy.insert(key.0, nobody);
     }
 
     /// Puts an item behind those that wait for a busy key.
     pub(super) fn wait(&mut self, key: KeyHash, item: T) {
         let node = self.node(item);
         let queue = self.busy.get_mut(&key.0).expect("a busy key");
-        queue.ends = Some(match queue.ends {
-            None => (node, node),
-            Some((first, last)) => {
-                self.nodes[last as usize].next = Some(node);
-                (first, node)
-            }
-        });
+        match queue.first {
+            NOBODY => queue.first = node,
+            _ => self.nodes[queue.last as usize].next = Some(node),
+        }
+        queue.last = node;
     }
 
     /// The record that was on its way is done: the next one of its key, or the key is free.
     pub(super) fn release(&mut self, key: KeyHash) -> Option<T> {
         let queue = self.busy.get_mut(&key.0).expect("a busy key");
-        let Some((first, last)) = queue.ends else {
+        let first = queue.first;
+        if first == NOBODY {
             self.busy.remove(&key.0);
             return None;
-        };
+        }
         let node = &mut self.nodes[first as usize];
-        queue.ends = node.next.map(|next| (next, last));
+        queue.first = node.next.unwrap_or(NOBODY);
         node.next = self.free.replace(first);
         node.item.take()
     }

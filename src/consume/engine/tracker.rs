@@ -17,9 +17,16 @@ pub(crate) struct Tracker {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     offset: i64,
-    /// Where to go on when this entry and all before it are complete.
-    next: i64,
+    /// Not a record: there is none at this offset yet.
+    is_end: bool,
     complete: bool,
+}
+
+impl Entry {
+    /// Where to go on when this entry and all before it are complete.
+    fn next(&self) -> i64 {
+        self.offset + i64::from(!self.is_end)
+    }
 }
 
 impl Tracker {
@@ -34,7 +41,7 @@ impl Tracker {
     pub(crate) fn arrive(&mut self, offset: i64) -> u64 {
         self.ring.push_back(Entry {
             offset,
-            next: offset + 1,
+            is_end: false,
             complete: false,
         });
         self.first + self.ring.len() as u64 - 1
@@ -43,14 +50,14 @@ impl Tracker {
     /// The partition ends at `offset`: when all before is complete, the watermark goes there, past
     /// whatever the last record is followed by. Whether the watermark moved.
     pub(crate) fn end(&mut self, offset: i64) -> bool {
-        let last = self.ring.back().map(|entry| entry.next);
+        let last = self.ring.back().map(Entry::next);
         let last = last.or(self.watermark).or(self.start).unwrap_or(0);
         if last >= offset {
             return false;
         }
         self.ring.push_back(Entry {
             offset,
-            next: offset,
+            is_end: true,
             complete: true,
         });
         self.advance()
@@ -66,7 +73,7 @@ impl Tracker {
     fn advance(&mut self) -> bool {
         let before = self.first;
         while let Some(entry) = self.ring.front().filter(|entry| entry.complete) {
-            self.watermark = Some(entry.next);
+            self.watermark = Some(entry.next());
             self.ring.pop_front();
             self.first += 1;
         }
