@@ -147,15 +147,22 @@ fn what_was_cut_off_was_an_attempt() {
             let calls = Calls::default();
             let service = calls.service(async |record| match record.offset() {
                 1 | 4 => pending().await,
-                _ => Ok(()),
+                3 if record.attempt() == 1 => Ok(Outcome::Retry { after: None }),
+                _ => Ok(Outcome::Ack),
             });
             let running = Running::start(settings(), service);
-            calls.of(0, 5).await;
+            running
+                .status(0, "two run", |one| {
+                    one.in_flight == 2 && calls.offsets(0).len() == 8 - attempt as usize
+                })
+                .await;
             let summary = running.stop().await;
             let undone = [1, 4].map(|offset| (bed.topic.clone(), 0, offset, Undone::Cancelled));
             assert_eq!(summary.undone, undone);
             assert_eq!(calls.attempts(0, 4), [attempt]);
-            assert_eq!(calls.attempts(0, 5), [1], "handled again, and never failed");
+            // Complete, and so forgotten, although it is handled again.
+            assert_eq!(calls.attempts(0, 3), [1, 2]);
+            assert_eq!(calls.attempts(0, 5), [1]);
             let expected = format!("kt1;a0x{attempt},3x{attempt}");
             assert_eq!(written(&bed).await, (1, expected));
         }
