@@ -5,7 +5,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use kafka_tower::{BoxError, ConsumerRecord, Headers, Outcome, ProducerRecord};
+use kafka_tower::{
+    BoxError, Compression, ConsumerRecord, Headers, Outcome, ProducerRecord, ProducerSettings,
+    PublishExt, Publisher,
+};
 use tower::service_fn;
 
 use crate::{bed::Bed, support::run};
@@ -86,6 +89,36 @@ fn headers_keep_their_order_their_nulls_and_their_bytes() {
             headers.iter().map(pair).collect::<Vec<_>>()
         };
         assert_eq!(all(got[0].headers()), all(&headers));
+    });
+}
+
+#[test]
+fn records_with_headers_and_without_may_take_turns() {
+    run(async {
+        let bed = Bed::new(1).await;
+        let headers_of = |number: usize| number % 3;
+        // In batches, compressed and not, and one by one.
+        for compression in [Compression::None, Compression::Lz4, Compression::Gzip] {
+            let settings = ProducerSettings::high_throughput(bed.brokers());
+            let publisher = Publisher::new(settings.compression(compression));
+            let publisher = publisher.expect("a publisher");
+            for number in 0..30 {
+                let mut record = ProducerRecord::to(bed.topic.as_str()).partition(0);
+                if number % 2 == 0 {
+                    record = record.payload("x".repeat(number));
+                }
+                for header in 0..headers_of(number) {
+                    record = record.header(header.to_string(), "value");
+                }
+                publisher.send(record).await.expect("a delivery");
+            }
+        }
+        for record in receive(&bed, 90).await {
+            let number = usize::try_from(record.offset()).expect("an offset") % 30;
+            let names: Vec<_> = record.headers().iter().map(|(name, _)| name).collect();
+            let expected = [&b"0"[..], b"1"];
+            assert_eq!(names, expected[..headers_of(number)], "{record:?}");
+        }
     });
 }
 

@@ -6,6 +6,7 @@ use std::{ffi::CStr, marker::PhantomData, ptr, ptr::NonNull, slice};
 use bytes::Bytes;
 use rdkafka::{bindings as rd, types::RDKafkaRespErr};
 
+use super::unparsed;
 use crate::record::Headers;
 
 /// A message, or an event of its partition, inside the callback that got it.
@@ -96,6 +97,10 @@ impl Message<'_> {
     /// that whoever may write to the topic could kill every consumer.
     pub(crate) fn headers(&mut self) -> Headers {
         let mut headers = Headers::new();
+        // SAFETY: the message is valid, and a record unless it is an event.
+        if self.kind() != Kind::Record || unsafe { unparsed::has_none(self.message) } {
+            return headers;
+        }
         let mut list = ptr::null_mut();
         // SAFETY: the message is valid. The call parses the headers into the message on its first
         // use: it is borrowed mutably, so that nobody else reads it meanwhile.

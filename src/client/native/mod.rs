@@ -13,3 +13,4 @@ pub(crate) mod queue;
 pub(crate) mod reports;
 pub(crate) mod slots;
 mod topic;
+mod unparsed;

@@ -132,6 +132,7 @@ where
         farewell: Farewell(seat.number, seat.reporter),
         permits: PollSemaphore::new(seat.permits),
         spare: None,
+        queued: false,
         spawn: seat.spawn_handlers,
         started: seat.started,
         timer: None,
@@ -153,6 +154,8 @@ struct Dispatcher<M, S: Service<ConsumerRecord>> {
     permits: PollSemaphore,
     /// For the next call.
     spare: Option<OwnedSemaphorePermit>,
+    /// In the queue for a permit.
+    queued: bool,
     spawn: bool,
     started: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -197,6 +200,11 @@ where
         }
         // Another dispatcher may need it.
         self.spare = None;
+        if self.queued && !self.engine.has_ready() {
+            // What is waited for comes to someone who has no use for it any more.
+            self.permits = PollSemaphore::new(self.permits.clone_inner());
+            self.queued = false;
+        }
         Poll::Pending
     }
 
@@ -280,11 +288,8 @@ where
     fn dispatch(&mut self, context: &mut Context<'_>, now: Moment, most: usize) -> usize {
         let mut dispatched = 0;
         while dispatched < most {
-            if self.spare.is_none() {
-                match self.permits.poll_acquire(context) {
-                    Poll::Ready(permit) => self.spare = permit,
-                    Poll::Pending => break,
-                }
+            if !self.has_permit(context) {
+                break;
             }
             let Some(place) = self.engine.next_lane() else {
                 break;
@@ -301,18 +306,24 @@ where
         dispatched
     }
 
+    /// Whether there is a permit for the next call; the task is woken when there is.
+    fn has_permit(&mut self, context: &mut Context<'_>) -> bool {
+        if self.spare.is_none() {
+            match self.permits.poll_acquire(context) {
+                Poll::Ready(permit) => (self.spare, self.queued) = (permit, false),
+                Poll::Pending => self.queued = true,
+            }
+        }
+        self.spare.is_some()
+    }
+
     /// Dispatches some records of one lane; how many it were.
     fn dispatch_lane(&mut self, context: &mut Context<'_>, place: u32, now: Moment) -> usize {
         for nth in 0..BURST {
-            if self.spare.is_none() {
-                match self.permits.poll_acquire(context) {
-                    Poll::Ready(permit) => self.spare = permit,
-                    Poll::Pending => {
-                        // Someone's permit comes back: the lane is to be looked at then.
-                        self.engine.list(place);
-                        return nth;
-                    }
-                }
+            if !self.has_permit(context) {
+                // Someone's comes back: the lane is to be looked at then.
+                self.engine.list(place);
+                return nth;
             }
             let Some(dispatch) = self.engine.take(place) else {
                 return nth;

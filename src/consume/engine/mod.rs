@@ -179,6 +179,11 @@ impl Engine {
         Some(index)
     }
 
+    /// Whether there is a lane to look at.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.running < self.bounds.max_in_flight
     }
