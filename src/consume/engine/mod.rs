@@ -15,6 +15,7 @@ mod lane;
 mod model;
 mod parked;
 mod progress;
+mod rooms;
 #[cfg(test)]
 mod tests;
 mod tracker;
@@ -34,6 +35,7 @@ use self::{
     keys::KeyHasher,
     lane::{Found, Lane, State},
     parked::Parked,
+    rooms::Rooms,
 };
 use super::{
     policy::{OnUnhandled, Ordering},
@@ -87,6 +89,7 @@ pub(crate) struct Engine {
     /// Lanes that may have something to dispatch.
     ready: VecDeque<u32>,
     parked: Parked,
+    rooms: Rooms,
     running: usize,
     counts: Arc<Counts>,
     news: Vec<News>,
@@ -102,6 +105,7 @@ impl Engine {
             by_generation: HashMap::new(),
             ready: VecDeque::new(),
             parked: Parked::default(),
+            rooms: Rooms::default(),
             running: 0,
             counts,
             news: Vec::new(),
@@ -207,7 +211,11 @@ impl Engine {
         }
         let lane = self.lanes[index as usize].as_mut()?;
         let mut found = Found::default();
+        self.rooms.lend(lane);
         let dispatch = lane.take(index, &self.bounds, &self.hasher, &mut found);
+        if dispatch.is_none() {
+            self.rooms.take_back(lane);
+        }
         let generation = lane.generation;
         if let Some(offset) = found.end {
             self.news.push(News::End(generation, offset));

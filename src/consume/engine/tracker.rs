@@ -1,12 +1,12 @@
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 /// Which of a lane's records are complete, in the order of their arrival.
 ///
 /// A ring that is indexed by arrival, not by offset: gaps in the offsets, of compaction or of
 /// transactions, cost nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Tracker {
-    ring: VecDeque<Entry>,
+pub(super) struct Tracker {
+    ring: Ring,
     /// The number of the ring's first entry.
     first: u64,
     watermark: Option<i64>,
@@ -14,8 +14,10 @@ pub(crate) struct Tracker {
     start: Option<i64>,
 }
 
+pub(super) type Ring = VecDeque<Entry>;
+
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+pub(super) struct Entry {
     offset: i64,
     /// Not a record: there is none at this offset yet.
     is_end: bool,
@@ -30,7 +32,7 @@ impl Entry {
 }
 
 impl Tracker {
-    pub(crate) fn new(start: Option<i64>) -> Self {
+    pub(super) fn new(start: Option<i64>) -> Self {
         Self {
             start,
             ..Self::default()
@@ -38,7 +40,7 @@ impl Tracker {
     }
 
     /// A record arrived; the result is its number.
-    pub(crate) fn arrive(&mut self, offset: i64) -> u64 {
+    pub(super) fn arrive(&mut self, offset: i64) -> u64 {
         self.ring.push_back(Entry {
             offset,
             is_end: false,
@@ -49,7 +51,7 @@ impl Tracker {
 
     /// The partition ends at `offset`: when all before is complete, the watermark goes there, past
     /// whatever the last record is followed by. Whether the watermark moved.
-    pub(crate) fn end(&mut self, offset: i64) -> bool {
+    pub(super) fn end(&mut self, offset: i64) -> bool {
         let last = self.ring.back().map(Entry::next);
         let last = last.or(self.watermark).or(self.start).unwrap_or(0);
         if last >= offset {
@@ -64,7 +66,7 @@ impl Tracker {
     }
 
     /// Completes a record; whether the watermark moved.
-    pub(crate) fn complete(&mut self, number: u64) -> bool {
+    pub(super) fn complete(&mut self, number: u64) -> bool {
         let index = usize::try_from(number - self.first).expect("a ring in memory");
         self.ring[index].complete = true;
         index == 0 && self.advance()
@@ -81,12 +83,32 @@ impl Tracker {
     }
 
     /// The offset to resume from when everything that is complete is left out.
-    pub(crate) fn watermark(&self) -> Option<i64> {
+    pub(super) fn watermark(&self) -> Option<i64> {
         self.watermark
     }
 
+    /// Whether nothing is incomplete.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    /// Whether there is memory for records.
+    pub(super) fn has_room(&self) -> bool {
+        self.ring.capacity() > 0
+    }
+
+    /// An empty ring, for its memory.
+    pub(super) fn set_ring(&mut self, ring: Ring) {
+        self.ring = ring;
+    }
+
+    /// The ring of a tracker that is idle.
+    pub(super) fn take_ring(&mut self) -> Ring {
+        mem::take(&mut self.ring)
+    }
+
     /// From the oldest incomplete record to `offset`.
-    pub(crate) fn span_to(&self, offset: i64) -> u64 {
+    pub(super) fn span_to(&self, offset: i64) -> u64 {
         self.ring
             .front()
             .map_or(0, |oldest| offset.abs_diff(oldest.offset))
