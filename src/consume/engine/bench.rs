@@ -4,6 +4,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::*;
+use crate::record::Outcome;
 use crate::record::{
     Lease,
     chunk::{Chunk, Origin},

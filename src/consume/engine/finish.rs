@@ -118,10 +118,9 @@ impl Engine {
             return;
         }
         lane.hold_key(&mut dispatch);
-        lane.parked += 1;
-        lane.publish_waiting();
         dispatch.record = dispatch.record.alone();
-        self.parked.add(due, dispatch);
+        lane.parked.insert(self.parked.add(due, dispatch));
+        lane.publish_waiting();
     }
 
     fn fail(&mut self, dispatch: Dispatch, error: BoxError, now: Moment) {

@@ -1,8 +1,13 @@
-use std::{collections::VecDeque, sync::Arc, sync::atomic::Ordering, vec};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, atomic::Ordering},
+    vec,
+};
 
 use super::{
     caution::{Admission, Caution},
     keys::{KeyHash, KeyHasher, Keys},
+    parked::Ticket,
     progress::{Attempts, Progress},
     tracker::Tracker,
 };
@@ -71,7 +76,7 @@ pub(super) struct Lane {
     /// What waited and may be dispatched now; comes before anything that arrived.
     pub(super) runnable: VecDeque<Dispatch>,
     pub(super) running: usize,
-    pub(super) parked: usize,
+    pub(super) parked: BTreeSet<Ticket>,
     /// Behind a key that is busy.
     blocked: usize,
     pub(super) caution: Option<Caution>,
@@ -112,7 +117,7 @@ impl Lane {
             arrivals: VecDeque::new(),
             runnable: VecDeque::new(),
             running: 0,
-            parked: 0,
+            parked: BTreeSet::new(),
             blocked: 0,
             caution: opening.caution,
             gated: opening.gated,
@@ -186,7 +191,7 @@ impl Lane {
             return None;
         }
         let one_by_one = bounds.ordering == policy::Ordering::Partition;
-        if one_by_one && self.running + self.parked > 0 {
+        if one_by_one && self.running + self.parked.len() > 0 {
             return None;
         }
         if let Some(dispatch) = self.runnable.pop_front() {
@@ -299,7 +304,7 @@ impl Lane {
 
     /// What waits for its turn: parked, or behind its key.
     pub(super) fn waiting(&self) -> usize {
-        self.parked + self.blocked
+        self.parked.len() + self.blocked
     }
 
     pub(super) fn publish_waiting(&self) {

@@ -265,10 +265,10 @@ impl Engine {
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Moment) {
-        while let Some(dispatch) = self.parked.due(now) {
+        while let Some((ticket, dispatch)) = self.parked.due(now) {
             let index = dispatch.lane;
             let lane = self.lane(index);
-            lane.parked -= 1;
+            lane.parked.remove(&ticket);
             lane.publish_waiting();
             if lane.failed == Some(dispatch.number) {
                 lane.failed = None;
@@ -297,11 +297,9 @@ impl Engine {
         if lane.state == State::Stopped {
             return;
         }
-        if std::mem::take(&mut lane.parked) > 0 {
-            let parked = self.parked.remove(generation);
-            let parked = parked.map(|dispatch| (dispatch.record.offset(), Undone::Waiting));
-            lane.undone.extend(parked);
-        }
+        let parked = self.parked.remove(std::mem::take(&mut lane.parked));
+        let parked = parked.map(|dispatch| (dispatch.record.offset(), Undone::Waiting));
+        lane.undone.extend(parked);
         lane.stop();
         if lane.running == 0 {
             self.news.push(News::Drained(generation));
