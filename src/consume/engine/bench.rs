@@ -4,9 +4,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::*;
-use crate::record::Outcome;
 use crate::record::{
-    Lease,
+    Lease, Outcome,
     chunk::{Chunk, Origin},
 };
 
