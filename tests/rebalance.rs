@@ -98,7 +98,11 @@ fn joins_and_leaves(protocol: Protocol) {
             repeated += offsets.len() - usize::try_from(each).expect("a count");
             assert_eq!(first_seen(&offsets), Vec::from_iter(0..each), "{partition}");
         }
-        assert_eq!(bed.committed().await, bed.all_at(each));
+        // The mock cluster refuses every commit while a classic group rebalances; what was refused is
+        // handled again by the next owner, which may be stopped before it got so far.
+        if bed.mock().is_none() || protocol == Protocol::Consumer {
+            assert_eq!(bed.committed().await, bed.all_at(each));
+        }
         assert_eq!(stayed.undone, []);
         assert_eq!(left.undone, []);
         if bed.mock().is_none() {
