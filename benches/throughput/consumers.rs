@@ -58,6 +58,8 @@ impl Reader {
             .set("group.id", Uuid::now_v7().to_string())
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "true")
+            // As often as kafka-tower does: each commit costs the broker, and so the records beside it.
+            .set("auto.commit.interval.ms", "500")
             // 1 s without: a queue whose being full has stopped the fetching runs dry.
             .set("fetch.queue.backoff.ms", "10");
         for (name, value) in &self.properties {
