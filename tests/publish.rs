@@ -546,6 +546,23 @@ fn assert_contiguous(deliveries: &[Delivery], partitions: usize) {
 }
 
 #[test]
+fn a_send_can_be_spawned_as_it_is() {
+    run(async {
+        let setup = setup(1).await;
+        let sends: Vec<_> = (0..10)
+            .map(|_| {
+                let publisher = setup.publisher();
+                tokio::spawn(publisher.send(setup.record()))
+            })
+            .collect();
+        for send in sends {
+            send.await.expect("no panic").expect("a delivery");
+        }
+        assert_eq!(setup.log().await.len(), 10);
+    });
+}
+
+#[test]
 fn a_thousand_tasks_lose_and_duplicate_nothing() {
     run(async {
         let setup = setup(4).await;

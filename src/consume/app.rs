@@ -16,7 +16,7 @@ use crate::{
     label = "not an app",
     note = "a service to be served implements `tower::Service<ConsumerRecord>` with \
             `Response: Into<Outcome>`, `Error: Into<BoxError>` and `Future: Send + 'static`, and \
-            is `Clone + Send + Sync + 'static`"
+            is `Clone + Send + Sync + 'static`; `tower::service_fn` makes one of a function"
 )]
 pub trait App {
     /// What handles the records of one partition, one record at a time.

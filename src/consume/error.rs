@@ -101,7 +101,7 @@ impl fmt::Display for ServeError {
                 f,
                 "the record at topic `{topic}` partition {partition} offset {offset} failed and no \
                  layer handled that; it is not committed and will be read again: fix the cause, \
-                 let the service answer `Outcome::Retry`, `Moved` or `Skip` for it"
+                 add a dead-letter layer, or choose another `on_unhandled`"
             ),
             Self::ServiceEnded {
                 topic,

@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod handle;
 mod lifecycle;
+mod members;
 mod metadata;
 mod policy;
 mod serve;

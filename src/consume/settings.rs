@@ -337,6 +337,18 @@ mod tests {
     }
 
     #[test]
+    fn a_session_fits_into_the_poll_interval() {
+        let long = Duration::from_secs(600);
+        let shown = problems(settings().session_timeout(long));
+        assert!(shown.contains("`session.timeout.ms`, 600000"), "{shown}");
+        assert!(shown.contains("`max.poll.interval.ms`, 300000"), "{shown}");
+        let shown = problems(settings().max_poll_interval(Duration::from_secs(6)));
+        assert!(shown.contains("`session.timeout.ms`, 45000"), "{shown}");
+        let both = settings().session_timeout(long).max_poll_interval(long);
+        assert!(both.build().is_ok());
+    }
+
+    #[test]
     fn nothing_is_committed_by_librdkafka() {
         let consumer = settings()
             .set("enable.auto.commit", "false")

@@ -21,7 +21,7 @@ pub struct PartitionStatus {
     pub committed: Option<i64>,
     /// The offset of the partition's next record, as of the last fetch.
     pub end: Option<i64>,
-    /// How many offsets are not complete, up to the end; `None` until both are known.
+    /// How many offsets are not complete, up to the end; `None` until that is known.
     pub lag: Option<u64>,
     /// Records that are running in the service.
     pub in_flight: usize,
@@ -39,7 +39,8 @@ pub struct PartitionStatus {
 pub(super) struct View {
     origin: Arc<Origin>,
     progress: Arc<Progress>,
-    start: i64,
+    /// Where the lane began, as far as it is known.
+    start: AtomicI64,
     end: AtomicI64,
     committed: AtomicI64,
 }
@@ -49,7 +50,7 @@ impl View {
         Self {
             origin,
             progress,
-            start: start.unwrap_or(-1),
+            start: AtomicI64::new(start.unwrap_or(-1)),
             end: AtomicI64::new(-1),
             committed: AtomicI64::new(-1),
         }
@@ -57,6 +58,14 @@ impl View {
 
     pub(super) fn set_end(&self, end: i64) {
         self.end.store(end, Ordering::Relaxed);
+    }
+
+    /// The lane has come to the end of its partition without a record.
+    pub(super) fn reached(&self, end: i64) {
+        self.set_end(end);
+        let _ = self
+            .start
+            .compare_exchange(-1, end, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     pub(super) fn set_committed(&self, offset: i64) {
@@ -71,7 +80,7 @@ impl View {
             .progress
             .watermark()
             .or(committed)
-            .or(known(self.start));
+            .or(known(self.start.load(Ordering::Relaxed)));
         let completed_at = self.progress.completed_at.load(Ordering::Relaxed);
         PartitionStatus {
             topic: self.origin.topic.as_ref().to_owned(),

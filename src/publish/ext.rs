@@ -19,6 +19,10 @@ pub trait PublishExt:
 {
     /// Waits for room, publishes the record, and waits for its delivery report.
     ///
+    /// The future borrows nothing, so that many can be spawned, or awaited together. Records are
+    /// published in the order in which their futures are first polled: `join_all` keeps it, tasks of
+    /// their own don't.
+    ///
     /// # Errors
     ///
     /// [`PublishError`], with the record in it.
@@ -28,7 +32,7 @@ pub trait PublishExt:
     fn send(
         &self,
         record: ProducerRecord,
-    ) -> impl Future<Output = Result<Delivery, PublishError>> + Send {
+    ) -> impl Future<Output = Result<Delivery, PublishError>> + Send + use<Self> {
         let mut service = self.clone();
         async move {
             if let Err(error) = poll_fn(|cx| service.poll_ready(cx)).await {

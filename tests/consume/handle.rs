@@ -33,6 +33,25 @@ pub(crate) fn held_at(calls: &Calls, offset: i64, gate: &CancellationToken) -> i
 }
 
 #[test]
+fn an_empty_partition_is_not_behind() {
+    run(async {
+        let bed = Bed::new(2).await;
+        bed.publish(0, 3).await;
+        let calls = Calls::default();
+        let running = bed.serve(calls.acking());
+        running
+            .status(1, "the empty one is at its end", |one| one.lag == Some(0))
+            .await;
+        running
+            .status(0, "the other is done", |one| one.lag == Some(0))
+            .await;
+        running.stop().await;
+        // Nothing was committed for what there was nothing to read from.
+        assert_eq!(bed.committed().await, [(0, 3)].into());
+    });
+}
+
+#[test]
 fn it_shows_how_far_each_partition_is() {
     run(async {
         let bed = Bed::new(3).await;

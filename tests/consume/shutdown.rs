@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bed::{Bed, Calls, Running, committed, soon},
+    capture::logs,
     support::run,
 };
 
@@ -56,6 +57,7 @@ fn what_never_ends_is_cut_off_and_delivered_again() {
         bed.fill(10).await;
         let calls = Calls::default();
         let settings = bed.settings().drain_timeout(Duration::from_millis(300));
+        let logs = logs();
         let running = Running::start(
             settings,
             calls.service(async |record| match (record.partition(), record.offset()) {
@@ -65,7 +67,13 @@ fn what_never_ends_is_cut_off_and_delivered_again() {
         );
         calls.of(0, 5).await;
         calls.of(1, 9).await;
+        running
+            .status(0, "it is running", |one| one.in_flight == 1)
+            .await;
         let summary = running.stop().await;
+        logs.line(&["stopping: records are still running", "300ms"])
+            .await;
+        logs.line(&["records are cut off while running"]).await;
         let undone = (bed.topic.clone(), 0, 5, Undone::Cancelled);
         assert_eq!(summary.undone, [undone]);
         let expected = [(0, 5), (1, 10)].into();

@@ -266,7 +266,10 @@ impl Driver {
             }
             News::End(generation, offset) => {
                 if let Some(lane) = self.lanes.get(&generation) {
-                    lane.view.set_end(offset);
+                    match lane.first {
+                        None => lane.view.reached(offset),
+                        Some(_) => lane.view.set_end(offset),
+                    }
                     self.hooks.tell(Moment::PartitionEof(
                         lane.origin.topic.as_ref().to_owned(),
                         lane.origin.partition,

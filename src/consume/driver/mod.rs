@@ -16,7 +16,7 @@ mod written;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -314,12 +314,25 @@ impl Driver {
 
     /// Lets running records finish, as a member of the group.
     fn drain(&mut self) {
+        let running = self.running();
+        if running > 0 {
+            tracing::info!(
+                target: "kafka_tower", running, time = ?self.limits.drain,
+                "stopping: records are still running, and have this time to end"
+            );
+        }
         let deadline = Instant::now() + self.limits.drain;
         while self.any_lane_runs()
             && Instant::now() < deadline
             && self.control.wish() != Wish::Abandon
         {
             self.turn();
+        }
+        if self.any_lane_runs() {
+            tracing::warn!(
+                target: "kafka_tower", running = self.running(),
+                "records are cut off while running; they will be read again"
+            );
         }
         for generation in self.lanes.keys() {
             self.cancel_lane(*generation, Undone::Cancelled);
@@ -328,6 +341,14 @@ impl Driver {
         while self.any_lane_runs() && Instant::now() < deadline {
             self.turn();
         }
+    }
+
+    /// How many records are running.
+    fn running(&self) -> usize {
+        let lanes = self.lanes.values();
+        lanes
+            .map(|lane| lane.progress.running.load(Ordering::Relaxed))
+            .sum()
     }
 
     fn any_lane_runs(&self) -> bool {

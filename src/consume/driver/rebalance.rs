@@ -52,7 +52,10 @@ impl Driver {
     }
 
     fn assign(&mut self, partitions: &Partitions) {
-        tracing::info!(target: "kafka_tower", ?partitions, "assigned");
+        match partitions.is_empty() {
+            false => tracing::info!(target: "kafka_tower", ?partitions, "assigned"),
+            true => tracing::debug!(target: "kafka_tower", "nothing more is assigned"),
+        }
         self.assigned_once = true;
         self.last_error = None;
         // Who is about to leave takes the partitions, since the group waits for that, and doesn't
@@ -66,7 +69,13 @@ impl Driver {
                         let known = Metadata::decode(&one.metadata, one.offset);
                         (Some(one.offset), known)
                     }
-                    None => (None, Metadata::default()),
+                    None => {
+                        tracing::info!(
+                            target: "kafka_tower", topic, partition,
+                            "the group has committed nothing here; `offset_reset` says where it begins"
+                        );
+                        (None, Metadata::default())
+                    }
                 };
                 self.open_lane(topic, *partition, start, &known);
             }

@@ -36,6 +36,24 @@ impl ConsumerSettings {
             let zero = get(name).is_some_and(|value| value.trim() == "0");
             refuse(zero, &format!("{what} (`{name}`) is 0: set 1 ms or more"));
         }
+        let milliseconds =
+            |name, default: u64| get(name).map_or(Some(default), |value| value.trim().parse().ok());
+        // librdkafka's defaults where one of them isn't set.
+        let session = milliseconds("session.timeout.ms", 45_000);
+        let poll = milliseconds("max.poll.interval.ms", 300_000);
+        if let (Some(session), Some(poll)) = (session, poll)
+            && session > poll
+            && !self.broker_assigns()
+        {
+            refuse(
+                true,
+                &format!(
+                    "the session timeout (`session.timeout.ms`, {session}) is longer than the poll \
+                     interval (`max.poll.interval.ms`, {poll}): raise `max_poll_interval` or lower \
+                     `session_timeout`"
+                ),
+            );
+        }
         refuse(
             self.commit_interval.is_zero(),
             "`commit_interval` is 0: set 1 ms or more, 500 ms is the default",
