@@ -176,6 +176,8 @@ fn a_commit_without_the_right_to_it_is_an_error_at_once() {
         assert_fatal(&error, Code::GroupAuthorizationFailed, started);
         let summary = error.summary().expect("a summary");
         assert!(summary.committed.is_empty(), "{summary}");
+        assert_eq!(summary.commits, 0);
+        assert!(summary.commits_refused > 0, "{summary:?}");
         kafka.stop_failing(Request::OffsetCommit);
         assert!(bed.committed().await.is_empty());
     });

@@ -16,6 +16,11 @@ pub struct Summary {
     pub retried: u64,
     /// How often a record was put off without counting an attempt.
     pub deferred: u64,
+    /// How many offsets Kafka confirmed as committed, one for each partition in each commit.
+    pub commits: u64,
+    /// How many it refused, or didn't answer; they were tried again as long as the partition was
+    /// ours.
+    pub commits_refused: u64,
     /// For each topic and partition the last offset that Kafka confirmed as committed: the next
     /// one to be read, by this consumer or another.
     pub committed: BTreeMap<(String, i32), i64>,
@@ -34,6 +39,8 @@ impl Summary {
         self.moved += other.moved;
         self.retried += other.retried;
         self.deferred += other.deferred;
+        self.commits += other.commits;
+        self.commits_refused += other.commits_refused;
         for (place, offset) in other.committed {
             let known = self.committed.entry(place).or_insert(offset);
             *known = offset.max(*known);

@@ -180,6 +180,7 @@ impl Driver {
             match result {
                 Ok(()) => {
                     self.commits.last_error = None;
+                    self.summary.commits += 1;
                     self.summary.committed.insert((topic, partition), offset);
                     if let Some(lane) = self.lanes.get_mut(&pending.generation)
                         && lane.committing == Some(pending.written)
@@ -201,6 +202,7 @@ impl Driver {
         pending: &Pending,
         code: i32,
     ) {
+        self.summary.commits_refused += 1;
         let meaning = codes::meaning(Operation::Commit, code);
         if let Some(lane) = self.lanes.get_mut(&pending.generation)
             && lane.committing == Some(pending.written)
