@@ -1,4 +1,10 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -8,8 +14,9 @@ use crate::record::ConsumerRecord;
 /// What happens to a consumer, for [`Serve::with_lifecycle`](crate::Serve::with_lifecycle).
 ///
 /// Every method does nothing unless it is written. They are called one at a time, by the future of
-/// [`serve`](crate::serve): one that takes long delays the others and the end, and no record. One
-/// that panics is logged. With several [`members`](crate::Serve::members) each calls them.
+/// [`serve`](crate::serve): one that takes long delays the others and the end, and, once the records
+/// that wait for [`record_received`](Self::record_received) take up the memory, more records. One that
+/// panics is logged. With several [`members`](crate::Serve::members) each calls them.
 ///
 /// # Example
 ///
@@ -77,22 +84,79 @@ pub(super) enum Moment {
 
 /// Tells of moments, if anybody wants to know.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Hooks(Option<UnboundedSender<Moment>>);
+pub(super) struct Hooks(Option<Told>);
+
+#[derive(Debug, Clone)]
+struct Told {
+    moments: UnboundedSender<Moment>,
+    /// Records that were told of and whose hook wasn't called yet.
+    records: Arc<AtomicUsize>,
+}
 
 impl Hooks {
-    pub(super) fn new() -> (Self, UnboundedReceiver<Moment>) {
+    pub(super) fn new() -> (Self, Moments) {
         let (sender, receiver) = unbounded_channel();
-        (Self(Some(sender)), receiver)
+        let records = Arc::new(AtomicUsize::new(0));
+        let moments = Moments {
+            moments: receiver,
+            records: Arc::clone(&records),
+        };
+        let told = Told {
+            moments: sender,
+            records,
+        };
+        (Self(Some(told)), moments)
     }
 
     pub(super) fn wanted(&self) -> bool {
         self.0.is_some()
     }
 
+    /// Whether records wait for their hook.
+    pub(super) fn are_behind(&self) -> bool {
+        let told = self.0.as_ref();
+        told.is_some_and(|told| told.records.load(Ordering::Relaxed) > 0)
+    }
+
     pub(super) fn tell(&self, moment: Moment) {
-        if let Some(sender) = &self.0 {
+        if let Some(told) = &self.0 {
+            if matches!(moment, Moment::RecordReceived(_)) {
+                told.records.fetch_add(1, Ordering::Relaxed);
+            }
             // Nobody listens after the future of `serve` was dropped.
-            let _ = sender.send(moment);
+            let _ = told.moments.send(moment);
+        }
+    }
+}
+
+/// What is told, to be called.
+#[derive(Debug)]
+pub(super) struct Moments {
+    moments: UnboundedReceiver<Moment>,
+    records: Arc<AtomicUsize>,
+}
+
+impl Moments {
+    /// Calls the next hook; `None` when nothing is told any more.
+    pub(super) async fn next(&mut self, lifecycle: &mut dyn Lifecycle) -> Option<()> {
+        let moment = self.moments.recv().await?;
+        self.call(lifecycle, moment);
+        Some(())
+    }
+
+    /// Calls the hooks of what was told so far.
+    pub(super) fn rest(&mut self, lifecycle: &mut dyn Lifecycle) {
+        while let Ok(moment) = self.moments.try_recv() {
+            self.call(lifecycle, moment);
+        }
+    }
+
+    fn call(&self, lifecycle: &mut dyn Lifecycle, moment: Moment) {
+        call(lifecycle, &moment);
+        if let Moment::RecordReceived(record) = moment {
+            // Its memory is released first.
+            drop(record);
+            self.records.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

@@ -12,11 +12,7 @@ use std::{
 use tokio::{
     runtime::Handle,
     select,
-    sync::{
-        Semaphore,
-        mpsc::{UnboundedReceiver, unbounded_channel},
-        oneshot,
-    },
+    sync::{Semaphore, mpsc::unbounded_channel, oneshot},
     time::timeout,
 };
 
@@ -26,7 +22,7 @@ use super::{
     dispatch::{Reporter, Seat},
     driver,
     engine::Counts,
-    lifecycle::{self, Hooks, Moment},
+    lifecycle::{self, Hooks, Moment, Moments},
 };
 use crate::error::ErrorClass;
 
@@ -101,9 +97,7 @@ pub(super) async fn run(
         }
     };
     if let (Some(lifecycle), Some(moments)) = (&mut lifecycle, &mut moments) {
-        while let Ok(moment) = moments.try_recv() {
-            lifecycle::call(&mut **lifecycle, &moment);
-        }
+        moments.rest(&mut **lifecycle);
         let summary = match &result {
             Ok(summary) => Some(summary),
             Err(error) => error.summary(),
@@ -116,13 +110,11 @@ pub(super) async fn run(
 
 /// Calls the hooks for as long as it is polled.
 async fn tell(
-    mut lifecycle: Option<&mut (dyn Lifecycle + 'static)>,
-    moments: &mut UnboundedReceiver<Moment>,
+    lifecycle: Option<&mut (dyn Lifecycle + 'static)>,
+    moments: &mut Moments,
 ) -> Infallible {
-    while let Some(moment) = moments.recv().await {
-        if let Some(lifecycle) = &mut lifecycle {
-            lifecycle::call(&mut **lifecycle, &moment);
-        }
+    if let Some(lifecycle) = lifecycle {
+        while moments.next(lifecycle).await.is_some() {}
     }
     pending().await
 }

@@ -112,6 +112,10 @@ impl Views {
         self.lock().retain(|other| !Arc::ptr_eq(other, view));
     }
 
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
     pub(super) fn has(&self, topic: &str, partition: i32) -> bool {
         self.lock()
             .iter()

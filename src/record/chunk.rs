@@ -37,11 +37,12 @@ impl Chunk {
         self
     }
 
-    /// A chunk of its own for a part of this one, counted where this one is.
-    pub(crate) fn copy(&self, part: &[u8]) -> Self {
+    /// A chunk of its own for a part of this one, counted where this one is, with `more` bytes that
+    /// live as long.
+    pub(crate) fn copy(&self, part: &[u8], more: usize) -> Self {
         let copy = Self::new(Arc::clone(&self.origin), part.to_vec());
         match &self.memory {
-            Some((memory, _)) => copy.count(memory, part.len()),
+            Some((memory, _)) => copy.count(memory, part.len() + more),
             None => copy,
         }
     }
@@ -112,7 +113,7 @@ mod tests {
         let chunk = |bytes| Chunk::new(Arc::clone(&origin), vec![1; 10]).count(&memory, bytes);
         let (first, second) = (chunk(60), chunk(60));
         assert!(memory.is_full());
-        let copy = first.copy(&[1; 10]);
+        let copy = first.copy(&[1; 10], 20);
         drop(first);
         assert!(!memory.is_full());
         drop((copy, second));

@@ -218,7 +218,8 @@ impl ConsumerRecord {
     pub(crate) fn alone(mut self) -> Self {
         let all = self.at.all();
         if all.len() * 2 < self.chunk.bytes.len() {
-            self.chunk = Arc::new(self.chunk.copy(&self.chunk.bytes[all]));
+            let more = self.headers.size_bytes() + size_of::<Self>();
+            self.chunk = Arc::new(self.chunk.copy(&self.chunk.bytes[all], more));
             self.at.start = 0;
         }
         self

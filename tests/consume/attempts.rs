@@ -67,11 +67,13 @@ async fn write(bed: &Bed, offset: i64, metadata: &[u8]) {
         &text(metadata),
     ]
     .concat();
-    let broker = bed.brokers().split(',').next().expect("a broker");
-    // A new group's coordinator may not be there yet.
+    // Any broker may be the group's coordinator, and a new group's may not be there yet.
+    let mut brokers = bed.brokers().split(',').cycle();
     let mut often = interval(Duration::from_millis(50));
     soon("a commit is taken", async {
-        while send(broker, &request).await.expect("an answer") != [0, 0] {
+        while let Some(broker) = brokers.next()
+            && send(broker, &request).await.expect("an answer") != [0, 0]
+        {
             often.tick().await;
         }
     })

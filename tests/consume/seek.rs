@@ -179,3 +179,40 @@ fn a_seek_before_the_start_is_one_to_the_start() {
         assert_eq!(calls.offsets(0), [0, 1, 2, 0, 1, 2]);
     });
 }
+
+#[test]
+fn a_seek_may_come_before_the_first_record() {
+    run(async {
+        for _ in 0..3 {
+            let bed = Bed::new(1).await;
+            bed.fill(10).await;
+            let calls = Calls::default();
+            let running = Running::start(bed.settings(), calls.acking());
+            running.status(0, "it is assigned", |_| true).await;
+            let sought = running.handle.seek(&bed.topic, 0, 5).await;
+            sought.expect("it is assigned");
+            running.status(0, "it is done", is_done).await;
+            running.stop().await;
+            let offsets = calls.offsets(0);
+            assert!(offsets.ends_with(&[5, 6, 7, 8, 9]), "{offsets:?}");
+            assert_eq!(bed.committed().await, bed.all_at(10));
+        }
+    });
+}
+
+#[test]
+fn a_seek_may_go_anywhere() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.fill(10).await;
+        let calls = Calls::default();
+        let running = Running::start(bed.settings(), calls.acking());
+        running.status(0, "it is done", is_done).await;
+        // Behind the end: `auto.offset.reset` decides, which is the beginning here.
+        let sought = running.handle.seek(&bed.topic, 0, i64::MAX).await;
+        sought.expect("it is assigned");
+        calls.reach(20).await;
+        running.stop().await;
+        assert_eq!(calls.offsets(0), Vec::from_iter((0..10).chain(0..10)));
+    });
+}

@@ -118,6 +118,33 @@ fn what_does_not_let_itself_be_cancelled_does_not_hold_up_the_shutdown_for_ever(
 }
 
 #[test]
+fn no_call_begins_once_it_is_told_to_stop_however_busy_it_is() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.fill(1500).await;
+        let calls = Calls::default();
+        let without_lease = Arc::new(AtomicBool::new(false));
+        let found = Arc::clone(&without_lease);
+        let settings = bed.settings().dispatchers(1);
+        let running = Running::start(
+            settings.drain_timeout(Duration::from_millis(300)),
+            calls.service(move |record| {
+                found.fetch_or(!record.lease().is_held(), Ordering::SeqCst);
+                // Ends at once as its dispatcher sees it, and takes long.
+                std::thread::sleep(Duration::from_millis(5));
+                ready(Ok(()))
+            }),
+        );
+        calls.reach(5).await;
+        let summary = running.stop().await;
+        assert_eq!(summary.acked, calls.all().len() as u64);
+        assert!(summary.acked < 1500, "it was stopped");
+        assert_eq!(bed.committed().await, bed.all_at(summary.acked as i64));
+        assert!(!without_lease.load(Ordering::SeqCst));
+    });
+}
+
+#[test]
 fn a_waiting_retry_does_not_hold_up_the_shutdown() {
     run(async {
         let bed = Bed::new(2).await;

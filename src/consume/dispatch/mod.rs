@@ -19,7 +19,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc::UnboundedReceiver},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc::UnboundedReceiver, oneshot},
     time::Sleep,
 };
 use tokio_util::sync::PollSemaphore;
@@ -51,7 +51,8 @@ pub(super) enum Order {
     Records(u64, Vec<ConsumerRecord>),
     End(u64, i64),
     Grant(u64),
-    Pause(u64, bool),
+    /// Or lets it go on; answered when it is done.
+    Pause(u64, bool, Option<oneshot::Sender<()>>),
     /// No new dispatch.
     Stop(u64),
     StopAll,
@@ -224,7 +225,13 @@ where
             Order::Records(generation, records) => self.engine.arrive(generation, records),
             Order::End(generation, offset) => self.engine.arrive_end(generation, offset),
             Order::Grant(generation) => self.engine.grant(generation),
-            Order::Pause(generation, paused) => self.engine.pause(generation, paused),
+            Order::Pause(generation, paused, done) => {
+                if self.engine.pause(generation, paused)
+                    && let Some(done) = done
+                {
+                    let _ = done.send(());
+                }
+            }
             Order::Stop(generation) => self.engine.stop(generation),
             Order::StopAll => self.engine.stop_all(),
             Order::Cancel(generation, why) => self.cancel(generation, why),
@@ -288,6 +295,9 @@ where
     fn dispatch(&mut self, context: &mut Context<'_>, now: Moment, most: usize) -> usize {
         let mut dispatched = 0;
         while dispatched < most {
+            if dispatched > 0 && !self.orders.is_empty() {
+                break;
+            }
             if !self.has_permit(context) {
                 break;
             }
@@ -320,6 +330,11 @@ where
     /// Dispatches some records of one lane; how many it were.
     fn dispatch_lane(&mut self, context: &mut Context<'_>, place: u32, now: Moment) -> usize {
         for nth in 0..BURST {
+            // A call that ends at once may take long all the same, and the order may be to stop.
+            if nth > 0 && !self.orders.is_empty() {
+                self.engine.list(place);
+                return nth;
+            }
             if !self.has_permit(context) {
                 // Someone's comes back: the lane is to be looked at then.
                 self.engine.list(place);

@@ -53,8 +53,10 @@ struct Pending {
 
 impl Lane {
     pub(super) fn is_committed(&self) -> bool {
-        self.wanted()
-            .is_none_or(|wanted| self.committed == Some(wanted))
+        self.gone
+            || self
+                .wanted()
+                .is_none_or(|wanted| self.committed == Some(wanted))
     }
 
     pub(super) fn waits_for_mark(&self) -> bool {
@@ -82,15 +84,17 @@ impl Lane {
         let begun = self
             .progress
             .begun()
-            .map_or(wanted.offset, |begun| begun + 1);
-        let ahead = (begun - self.running_to).max(LEAST_AHEAD);
+            .map_or(wanted.offset, |begun| begun.saturating_add(1));
+        let ahead = begun.saturating_sub(self.running_to).max(LEAST_AHEAD);
         self.running_to = begun;
         let mut attempts = self.progress.attempts();
         if !wanted.running {
             attempts.trial = None;
         }
         Metadata {
-            running_to: wanted.running.then_some(begun.max(wanted.offset) + ahead),
+            running_to: wanted
+                .running
+                .then_some(begun.max(wanted.offset).saturating_add(ahead)),
             attempts,
         }
     }
@@ -209,6 +213,7 @@ impl Driver {
         {
             lane.committing = None;
             lane.refused = meaning == Meaning::GroupState;
+            lane.gone = meaning == Meaning::TopicMissing;
         }
         let (offset, name) = (
             pending.written.offset,

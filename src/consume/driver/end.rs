@@ -37,9 +37,9 @@ impl End {
         })
     }
 
-    pub(super) fn client(code: i32, reason: &str, class: ErrorClass) -> Self {
+    pub(super) fn client(code: impl Into<Option<i32>>, reason: &str, class: ErrorClass) -> Self {
         Self::Failed(ServeError::Client {
-            code: Some(code),
+            code: code.into(),
             reason: escape(reason).into_owned(),
             class,
             summary: Box::default(),

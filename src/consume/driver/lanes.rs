@@ -24,6 +24,9 @@ use crate::{
     record::{Lease, chunk::Origin},
 };
 
+/// How many records the summary names as left undone.
+const MOST_UNDONE: usize = 10_000;
+
 /// What the poll thread knows of a lane.
 pub(super) struct Lane {
     // Dropped first: its callback rings the bell.
@@ -50,6 +53,8 @@ pub(super) struct Lane {
     pub(super) committed: Option<Written>,
     /// How far the last commit said that records might be running.
     pub(super) running_to: i64,
+    /// Its topic is gone: there is nothing to commit for.
+    pub(super) gone: bool,
     /// The group has moved on without this member: trying again soon is no use.
     pub(super) refused: bool,
 }
@@ -86,7 +91,7 @@ impl Driver {
         let queue = PartitionQueue::new(&self.consumer, &topic, partition, move || rung.ring());
         if queue.is_none() {
             let reason = format!("there is no queue for {topic}/{partition}");
-            self.end(End::client(0, &reason, ErrorClass::Fatal));
+            self.end(End::client(None, &reason, ErrorClass::Fatal));
         }
         let caution = start.and_then(|start| known.caution(start));
         if caution.is_some() {
@@ -113,6 +118,7 @@ impl Driver {
             committing: None,
             committed: None,
             running_to: 0,
+            gone: false,
             refused: false,
         };
         self.dispatchers[dispatcher].lanes += 1;
@@ -223,8 +229,10 @@ impl Driver {
     }
 
     fn leave_undone(&mut self, origin: &Origin, offset: i64, why: Undone) {
-        let place = (origin.topic.as_ref().to_owned(), origin.partition, offset);
-        self.undone.insert(place, why);
+        if self.undone.len() < MOST_UNDONE {
+            let place = (origin.topic.as_ref().to_owned(), origin.partition, offset);
+            self.undone.insert(place, why);
+        }
     }
 
     /// Acts upon what the dispatchers tell.
@@ -233,10 +241,10 @@ impl Driver {
             match event {
                 Event::News(news) => self.serve_news(news),
                 Event::ServiceEnded(generation, offset, source) => {
-                    if let Some(lane) = self.lanes.get(&generation) {
+                    if let Some(origin) = self.origin(generation) {
                         let error = ServeError::ServiceEnded {
-                            topic: lane.origin.topic.as_ref().to_owned(),
-                            partition: lane.origin.partition,
+                            topic: origin.topic.as_ref().to_owned(),
+                            partition: origin.partition,
                             offset,
                             source,
                             summary: Box::default(),
@@ -255,6 +263,13 @@ impl Driver {
                 Event::Gone(dispatcher) => self.lose_dispatcher(dispatcher),
             }
         }
+    }
+
+    /// Of a lane, also of one that is being closed: its dispatcher has stopped for what it tells.
+    fn origin(&self, generation: u64) -> Option<Arc<Origin>> {
+        let lane = self.lanes.get(&generation).map(|lane| &lane.origin);
+        let closing = || self.closing.get(&generation).map(|closing| &closing.origin);
+        lane.or_else(closing).cloned()
     }
 
     fn serve_news(&mut self, news: News) {
@@ -279,8 +294,8 @@ impl Driver {
             }
             News::Trial(generation) => self.mark(generation),
             News::Failed(generation, offset, error) => {
-                if let Some(lane) = self.lanes.get(&generation) {
-                    let (topic, partition) = (&lane.origin.topic, lane.origin.partition);
+                if let Some(origin) = self.origin(generation) {
+                    let (topic, partition) = (&origin.topic, origin.partition);
                     let what_next = match self.on_unhandled {
                         OnUnhandled::Stop => "stopping",
                         OnUnhandled::PausePartition { .. } => "its partition is paused",
@@ -292,16 +307,15 @@ impl Driver {
                     );
                     self.hooks.tell(Moment::Error(error.to_string()));
                     if self.on_unhandled == OnUnhandled::Stop {
-                        let failed = End::unhandled(&lane.origin, offset, error);
-                        self.end(failed);
+                        self.end(End::unhandled(&origin, offset, error));
                     }
                 }
             }
             News::StopRequested(generation, offset) => {
-                if let Some(lane) = self.lanes.get(&generation) {
+                if let Some(origin) = self.origin(generation) {
                     self.end(End::Stopped(StopReason::Requested {
-                        topic: lane.origin.topic.as_ref().to_owned(),
-                        partition: lane.origin.partition,
+                        topic: origin.topic.as_ref().to_owned(),
+                        partition: origin.partition,
                         offset,
                     }));
                 }

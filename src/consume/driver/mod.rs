@@ -308,7 +308,7 @@ impl Driver {
         let (topic, partition) = (message.topic(), message.partition());
         if self.generation_of(topic, partition).is_some() {
             let reason = format!("a record of {topic}/{partition} came outside of its queue");
-            self.end(End::client(0, &reason, ErrorClass::Fatal));
+            self.end(End::client(None, &reason, ErrorClass::Fatal));
         }
     }
 
@@ -361,5 +361,6 @@ impl Drop for Driver {
         // Also when the thread panics: the client's destructor would wait for ever otherwise.
         self.consumer.context().close();
         self.control.refuse_requests();
+        self.control.views.clear();
     }
 }

@@ -164,7 +164,7 @@ impl Driver {
             }
             let mut most = lane.bell.room().min(left);
             if self.memory.is_full() {
-                if lane.progress.holds_any() {
+                if lane.progress.holds_any() || self.hooks.are_behind() {
                     self.starved.push(generation);
                     break;
                 }
@@ -218,7 +218,10 @@ impl Driver {
     pub(super) fn feed_the_starved(&mut self) {
         for generation in mem::take(&mut self.starved) {
             match self.lanes.get(&generation) {
-                Some(lane) if self.memory.is_full() && lane.progress.holds_any() => {
+                Some(lane)
+                    if self.memory.is_full()
+                        && (lane.progress.holds_any() || self.hooks.are_behind()) =>
+                {
                     self.starved.push(generation);
                 }
                 _ => self.read_lane(generation),

@@ -67,6 +67,10 @@ impl Driver {
                 let (start, known) = match committed.remove(&(topic.clone(), *partition)) {
                     Some(one) => {
                         let known = Metadata::decode(&one.metadata, one.offset);
+                        // What was left undone before may be done by now, by whomever.
+                        self.undone.retain(|(of, number, offset), _| {
+                            (of, *number) != (topic, *partition) || *offset >= one.offset
+                        });
                         (Some(one.offset), known)
                     }
                     None => {

@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 
 use super::{CANCEL_GRACE, Driver, end::End};
 use crate::{
-    client::codes::{self, Operation},
     consume::{
         control::{Request, Requested},
         dispatch::Order,
         metadata::Metadata,
         summary::Undone,
     },
+    error::ErrorClass,
 };
 
 /// How long librdkafka may take to go to another offset.
@@ -43,8 +43,7 @@ impl Driver {
             };
             match request {
                 Request::Pause(paused) => {
-                    self.pause_lane(generation, paused);
-                    let _ = done.send(());
+                    self.pause_lane(generation, paused, Some(done));
                 }
                 Request::Seek(offset) => {
                     let under_way = self
@@ -72,11 +71,11 @@ impl Driver {
         }
     }
 
-    fn pause_lane(&mut self, generation: u64, paused: bool) {
+    fn pause_lane(&mut self, generation: u64, paused: bool, done: Option<oneshot::Sender<()>>) {
         if let Some(lane) = self.lanes.get_mut(&generation) {
             lane.paused = paused;
             let dispatcher = lane.dispatcher;
-            self.order(dispatcher, Order::Pause(generation, paused));
+            self.order(dispatcher, Order::Pause(generation, paused, done));
         }
     }
 
@@ -105,21 +104,28 @@ impl Driver {
         }
         let (topic, partition) = (lane.origin.topic.clone(), lane.origin.partition);
         let paused = lane.paused;
-        self.close_lane(&topic, partition, None);
+        // While the lane is stopped nobody reads its queue, so that it stays as it is until then.
         let sought = self
             .consumer
             .seek(&topic, partition, Offset::Offset(seek.offset), SEEK_TIME);
+        if sought.is_err() && Instant::now() < seek.until + SEEK_TIME {
+            // librdkafka seeks only where it has begun to fetch, which it does soon.
+            self.seeks.push(seek);
+            return;
+        }
+        self.close_lane(&topic, partition, None);
         if let Err(error) = sought {
             // What was fetched and not handled is gone with the lane: only a new start finds it.
-            let code = codes::code_of(&error).unwrap_or_default();
-            let class = codes::meaning(Operation::Consume, code).class();
-            let reason = format!("seeking {topic}/{partition} to {} failed", seek.offset);
-            self.end(End::client(code, &reason, class));
+            let reason = format!(
+                "seeking {topic}/{partition} to {} failed: {error}",
+                seek.offset
+            );
+            self.end(End::client(None, &reason, ErrorClass::Retriable));
             return;
         }
         self.open_lane(&topic, partition, Some(seek.offset), &Metadata::default());
         if paused && let Some(generation) = self.generation_of(&topic, partition) {
-            self.pause_lane(generation, true);
+            self.pause_lane(generation, true, None);
         }
         for done in seek.done {
             let _ = done.send(());

@@ -93,7 +93,12 @@ pub(super) struct Lane {
     last_end: Option<i64>,
     last: i64,
     pub(super) undone: Vec<(i64, Undone)>,
+    /// How many were taken of what waited since something that arrived was.
+    pub(super) before_arrivals: usize,
 }
+
+/// How many of those that waited may go before the next arrival.
+const AT_MOST_BEFORE_ARRIVALS: usize = 8;
 
 /// What a look for the next record of a lane found besides.
 #[derive(Debug, Default)]
@@ -129,6 +134,7 @@ impl Lane {
             last_end: None,
             last: -1,
             undone: Vec::new(),
+            before_arrivals: 0,
         }
     }
 
@@ -194,9 +200,30 @@ impl Lane {
         if one_by_one && self.running + self.parked.len() > 0 {
             return None;
         }
-        if let Some(dispatch) = self.runnable.pop_front() {
+        // However much comes back again and again, what arrived has its turn.
+        let arrivals_first = self.before_arrivals >= AT_MOST_BEFORE_ARRIVALS
+            && !one_by_one
+            && self.caution.is_none();
+        if !arrivals_first && let Some(dispatch) = self.runnable.pop_front() {
+            self.before_arrivals += 1;
             return self.admit(dispatch, found);
         }
+        self.before_arrivals = 0;
+        if let Some(dispatch) = self.take_arrival(index, bounds, hasher, found) {
+            return self.admit(dispatch, found);
+        }
+        let dispatch = self.runnable.pop_front()?;
+        self.admit(dispatch, found)
+    }
+
+    /// The next of what arrived whose key is free.
+    fn take_arrival(
+        &mut self,
+        index: u32,
+        bounds: &super::Bounds,
+        hasher: &KeyHasher,
+        found: &mut Found,
+    ) -> Option<Dispatch> {
         while self.waiting() < bounds.max_waiting
             && self.tracker.span_to(self.last) < bounds.max_offset_span
         {
@@ -215,7 +242,7 @@ impl Lane {
                     self.blocked += 1;
                     self.publish_waiting();
                 }
-                _ => return self.admit(dispatch, found),
+                _ => return Some(dispatch),
             }
         }
         None
@@ -370,8 +397,29 @@ impl Lane {
         }
     }
 
+    /// A trial of one record that was written down and never begun was no attempt.
+    fn take_back_a_trial(&mut self) {
+        if self.caution.is_none() {
+            return;
+        }
+        let Some((from, to)) = self.progress.attempts().trial else {
+            return;
+        };
+        let unbegun = |dispatch: &Dispatch| dispatch.record.offset() == from && !dispatch.begun;
+        if to == from + 1 && self.runnable.iter().any(unbegun) {
+            self.progress
+                .change_attempts(|attempts| match attempts.made.get_mut(&from) {
+                    Some(made) if *made > 1 => *made -= 1,
+                    _ => {
+                        attempts.made.remove(&from);
+                    }
+                });
+        }
+    }
+
     /// No new dispatch; what waits is let go of.
     pub(super) fn stop(&mut self) {
+        self.take_back_a_trial();
         self.state = State::Stopped;
         self.arrivals.clear();
         let begun = self.runnable.drain(..).filter(|dispatch| dispatch.begun);

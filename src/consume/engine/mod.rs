@@ -161,14 +161,16 @@ impl Engine {
         }
     }
 
-    /// Pauses a lane by request, or lets it go on.
-    pub(crate) fn pause(&mut self, generation: u64, paused: bool) {
-        if let Some(index) = self.index(generation) {
-            let lane = self.lane(index);
-            lane.paused = paused;
-            lane.publish_paused();
-            self.list(index);
-        }
+    /// Pauses a lane by request, or lets it go on; whether it is there.
+    pub(crate) fn pause(&mut self, generation: u64, paused: bool) -> bool {
+        let Some(index) = self.index(generation) else {
+            return false;
+        };
+        let lane = self.lane(index);
+        lane.paused = paused;
+        lane.publish_paused();
+        self.list(index);
+        true
     }
 
     /// The next lane to look at. `None` also while as much is running as may.
@@ -231,9 +233,11 @@ impl Engine {
 
     /// It can't be dispatched now, and stays the next of its lane. `unready`: nor can any other,
     /// before [`service_ready`](Self::service_ready).
-    pub(crate) fn put_back(&mut self, dispatch: Dispatch, unready: bool) {
+    pub(crate) fn put_back(&mut self, mut dispatch: Dispatch, unready: bool) {
         let index = dispatch.lane;
         let lane = self.lane(index);
+        // What comes behind it may be looked at before it is taken again.
+        lane.hold_key(&mut dispatch);
         lane.runnable.push_front(dispatch);
         lane.unready = unready;
     }
@@ -272,6 +276,7 @@ impl Engine {
             lane.publish_waiting();
             if lane.failed == Some(dispatch.number) {
                 lane.failed = None;
+                lane.before_arrivals = 0;
                 lane.publish_paused();
                 // Whatever else became runnable meanwhile.
                 lane.runnable.push_front(dispatch);

@@ -1,5 +1,9 @@
 use super::*;
 use crate::record::{Delivery, MessageId};
+use crate::record::{
+    Lease,
+    chunk::{Chunk, Memory, Origin},
+};
 
 #[test]
 fn a_retry_is_the_next_attempt_and_a_deferral_the_same() {
@@ -114,4 +118,45 @@ fn attempts_at_records_that_are_there_no_more_are_forgotten() {
     script.ack(6);
     script.ack(2);
     assert_eq!(script.attempts(lane), [(7, 1)]);
+}
+
+#[test]
+fn what_comes_back_at_once_and_again_starves_nothing_that_arrives() {
+    let mut script = Script::one(by(Ordering::Unordered));
+    let many = Vec::from_iter((0..50).map(|offset| offset.to_string()));
+    script.arrive(1, &many.join(" "));
+    script.dispatch();
+    for offset in 0..50 {
+        script.retry(offset, Duration::ZERO);
+    }
+    script.arrive(1, "50 51");
+    script.pass(Duration::ZERO);
+    let begun = script.dispatch();
+    let place = begun.split(' ').position(|one| one == "50");
+    assert!(place.is_some_and(|place| place < 10), "{begun}");
+}
+
+#[test]
+fn what_is_parked_lets_go_of_what_it_arrived_with() {
+    let memory = Arc::new(Memory::new(10_000, || {}));
+    let origin = Arc::new(Origin {
+        topic: "t".into(),
+        partition: 0,
+        lease: Lease::new(0),
+    });
+    let chunk = Chunk::new(origin, vec![0; 10_000]).count(&memory, 10_000);
+    let chunk = Arc::new(chunk);
+    let record = |offset| ConsumerRecord::in_chunk(Arc::clone(&chunk), 0, [None, Some(10)], offset);
+    let mut script = Script::one(bounds());
+    let records = vec![record(0), record(1)];
+    script.progress(1).arrived(records.len());
+    script.engine.arrive(1, records);
+    drop(chunk);
+    assert_eq!(script.dispatch(), "0 1");
+    script.ack(1);
+    assert!(memory.is_full(), "the other one is running");
+    script.retry(0, SECOND);
+    assert!(!memory.is_full());
+    script.pass(SECOND);
+    assert_eq!(script.dispatch(), "0#2");
 }
