@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::{Future, pending},
     pin::Pin,
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::AtomicBool, mpsc},
     thread,
     time::Duration,
 };
@@ -130,9 +130,11 @@ fn start(plan: &Plan, number: Option<usize>) -> Result<Member, ServeError> {
     let dispatchers = (0..count).map(|number| {
         let (orders, receiver) = unbounded_channel();
         let counts = Arc::new(Counts::default());
+        let pressing = Arc::new(AtomicBool::new(false));
         (plan.spawn)(Seat {
             number,
             orders: receiver,
+            pressing: Arc::clone(&pressing),
             reporter: Reporter {
                 events: sender.clone(),
                 wake: control.wake.clone(),
@@ -143,7 +145,11 @@ fn start(plan: &Plan, number: Option<usize>) -> Result<Member, ServeError> {
             spawn_handlers: plan.consumer.spawns_handlers(),
             started: control.started,
         });
-        (orders, counts)
+        driver::Employed {
+            orders,
+            pressing,
+            counts,
+        }
     });
     let start = driver::Start {
         config: plan.consumer.client_config(number),

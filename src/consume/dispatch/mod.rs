@@ -13,7 +13,11 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     task::{Context, Poll},
     time::Instant,
 };
@@ -61,6 +65,16 @@ pub(super) enum Order {
     Close(u64),
 }
 
+impl Order {
+    /// Whether it is not to wait for the end of a turn.
+    pub(super) fn is_pressing(&self) -> bool {
+        matches!(
+            self,
+            Self::Pause(..) | Self::Stop(_) | Self::StopAll | Self::Cancel(..) | Self::Close(_)
+        )
+    }
+}
+
 pub(super) struct NewLane {
     pub(super) generation: u64,
     pub(super) origin: Arc<Origin>,
@@ -83,6 +97,8 @@ pub(super) enum Event {
 pub(super) struct Seat {
     pub(super) number: usize,
     pub(super) orders: UnboundedReceiver<Order>,
+    /// Set behind an order that is not to wait for the end of a turn.
+    pub(super) pressing: Arc<AtomicBool>,
     pub(super) reporter: Reporter,
     pub(super) bounds: Bounds,
     pub(super) counts: Arc<Counts>,
@@ -130,6 +146,7 @@ where
         woken,
         parts: Vec::new(),
         orders: seat.orders,
+        pressing: seat.pressing,
         farewell: Farewell(seat.number, seat.reporter),
         permits: PollSemaphore::new(seat.permits),
         spare: None,
@@ -151,6 +168,7 @@ struct Dispatcher<M, S: Service<ConsumerRecord>> {
     woken: Arc<Woken>,
     parts: Vec<Part>,
     orders: UnboundedReceiver<Order>,
+    pressing: Arc<AtomicBool>,
     farewell: Farewell,
     permits: PollSemaphore,
     /// For the next call.
@@ -210,6 +228,7 @@ where
     }
 
     fn take_orders(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.pressing.store(false, Ordering::SeqCst);
         loop {
             match self.orders.poll_recv(context) {
                 Poll::Ready(Some(order)) => self.obey(order),
@@ -295,7 +314,7 @@ where
     fn dispatch(&mut self, context: &mut Context<'_>, now: Moment, most: usize) -> usize {
         let mut dispatched = 0;
         while dispatched < most {
-            if dispatched > 0 && !self.orders.is_empty() {
+            if dispatched > 0 && self.pressing.load(Ordering::Relaxed) {
                 break;
             }
             if !self.has_permit(context) {
@@ -331,7 +350,7 @@ where
     fn dispatch_lane(&mut self, context: &mut Context<'_>, place: u32, now: Moment) -> usize {
         for nth in 0..BURST {
             // A call that ends at once may take long all the same, and the order may be to stop.
-            if nth > 0 && !self.orders.is_empty() {
+            if nth > 0 && self.pressing.load(Ordering::Relaxed) {
                 self.engine.list(place);
                 return nth;
             }

@@ -150,8 +150,7 @@ impl Driver {
     }
 
     pub(super) fn order(&self, dispatcher: usize, order: Order) {
-        // A dispatcher that is gone has said so.
-        let _ = self.dispatchers[dispatcher].orders.send(order);
+        self.dispatchers[dispatcher].order(order);
     }
 
     pub(super) fn generation_of(&self, topic: &str, partition: i32) -> Option<u64> {
@@ -174,7 +173,7 @@ impl Driver {
             lane.stopped = true;
         }
         for dispatcher in &self.dispatchers {
-            let _ = dispatcher.orders.send(Order::StopAll);
+            dispatcher.order(Order::StopAll);
         }
     }
 

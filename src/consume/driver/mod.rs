@@ -16,7 +16,11 @@ mod written;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, atomic::Ordering, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -76,17 +80,35 @@ pub(super) struct Start {
     pub(super) limits: Limits,
     pub(super) on_unhandled: OnUnhandled,
     pub(super) control: Arc<Control>,
-    /// The dispatchers, each with what it counts.
-    pub(super) dispatchers: Vec<(UnboundedSender<Order>, Arc<Counts>)>,
+    pub(super) dispatchers: Vec<Employed>,
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) hooks: Hooks,
+}
+
+/// A dispatcher that was started.
+pub(super) struct Employed {
+    pub(super) orders: UnboundedSender<Order>,
+    pub(super) pressing: Arc<AtomicBool>,
+    pub(super) counts: Arc<Counts>,
 }
 
 /// A dispatcher, as the poll thread sees it.
 struct Dispatcher {
     orders: UnboundedSender<Order>,
+    pressing: Arc<AtomicBool>,
     lanes: usize,
     gone: bool,
+}
+
+impl Dispatcher {
+    fn order(&self, order: Order) {
+        let is_pressing = order.is_pressing();
+        // One that is gone has said so.
+        let _ = self.orders.send(order);
+        if is_pressing {
+            self.pressing.store(true, Ordering::SeqCst);
+        }
+    }
 }
 
 struct Driver {
@@ -188,9 +210,11 @@ impl Driver {
         hooks.tell(Moment::Created);
         let on_relief = wake.clone();
         let memory = Memory::new(limits.held_bytes, move || on_relief.wake());
-        let (orders, counts): (Vec<_>, _) = dispatchers.into_iter().unzip();
-        let dispatchers = orders.into_iter().map(|orders| Dispatcher {
-            orders,
+        let counts = dispatchers.iter().map(|one| Arc::clone(&one.counts));
+        let counts = counts.collect();
+        let dispatchers = dispatchers.into_iter().map(|one| Dispatcher {
+            orders: one.orders,
+            pressing: one.pressing,
             lanes: 0,
             gone: false,
         });
