@@ -15,7 +15,7 @@ mod requests;
 mod written;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -132,7 +132,7 @@ struct Driver {
     unread: Arc<Unread>,
     memory: Arc<Memory>,
     /// Lanes that are left unread for want of memory.
-    starved: Vec<u64>,
+    starved: BTreeSet<u64>,
     generation: u64,
     revocation: Option<Revocation>,
     seeks: Vec<Seek>,
@@ -236,7 +236,7 @@ impl Driver {
             hooks,
             unread: Unread::new(wake),
             memory: Arc::new(memory),
-            starved: Vec::new(),
+            starved: BTreeSet::new(),
             generation: 0,
             revocation: None,
             seeks: Vec::new(),

@@ -165,7 +165,7 @@ impl Driver {
             let mut most = lane.bell.room().min(left);
             if self.memory.is_full() {
                 if lane.progress.holds_any() || self.hooks.are_behind() {
-                    self.starved.push(generation);
+                    self.starved.insert(generation);
                     break;
                 }
                 // However little memory there is, each lane goes on.
@@ -217,15 +217,7 @@ impl Driver {
     /// they hold nothing any more.
     pub(super) fn feed_the_starved(&mut self) {
         for generation in mem::take(&mut self.starved) {
-            match self.lanes.get(&generation) {
-                Some(lane)
-                    if self.memory.is_full()
-                        && (lane.progress.holds_any() || self.hooks.are_behind()) =>
-                {
-                    self.starved.push(generation);
-                }
-                _ => self.read_lane(generation),
-            }
+            self.read_lane(generation);
         }
     }
 }

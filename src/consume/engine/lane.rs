@@ -73,7 +73,7 @@ pub(super) struct Lane {
     pub(super) tracker: Tracker,
     pub(super) keys: Keys<Dispatch>,
     arrivals: VecDeque<Arrival>,
-    /// What waited and may be dispatched now; comes before anything that arrived.
+    /// What waited and may be dispatched now; some of it comes before what arrived.
     pub(super) runnable: VecDeque<Dispatch>,
     pub(super) running: usize,
     pub(super) parked: BTreeSet<Ticket>,
