@@ -72,7 +72,8 @@ pub use self::publish::{
 };
 pub use self::record::{
     ConsumerRecord, ConsumerRecordBuilder, Delivery, Extensions, Headers, IntoBytes, Lease,
-    MessageId, Outcome, ProducerRecord, Record, RecordService, RecordView, Side, Verdict,
+    MatchedRoute, MessageId, Outcome, ProducerRecord, Record, RecordService, RecordView, Side,
+    Verdict,
 };
 
 #[cfg(all(doctest, feature = "testing"))]

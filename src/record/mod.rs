@@ -11,6 +11,7 @@ mod lease;
 mod message_id;
 mod outcome;
 mod producer;
+mod route;
 mod service;
 
 pub use self::bytes::IntoBytes;
@@ -24,4 +25,5 @@ pub use self::lease::Lease;
 pub use self::message_id::MessageId;
 pub use self::outcome::Outcome;
 pub use self::producer::ProducerRecord;
+pub use self::route::MatchedRoute;
 pub use self::service::RecordService;
