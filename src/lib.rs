@@ -67,8 +67,8 @@ pub use self::error::{
     PanicError, Persistence, PublishError, RetryError, find,
 };
 pub use self::publish::{
-    Acks, Compression, DeliveryFuture, Flushed, Partitioner, ProducerSettings, PublishExt,
-    Publisher,
+    Acks, BoxPublisher, Compression, DeliveryFuture, Flushed, Partitioner, ProducerSettings,
+    PublishExt, Publisher, SendQueue,
 };
 pub use self::record::{
     ConsumerRecord, ConsumerRecordBuilder, Delivery, Extensions, Headers, IntoBytes, Lease,

@@ -1,5 +1,6 @@
 //! Publishing: a `tower` service that resolves on Kafka's delivery report.
 
+mod boxed;
 mod capacity;
 mod core;
 mod driver;
@@ -8,10 +9,13 @@ mod failure;
 mod flushed;
 mod future;
 mod publisher;
+mod send_queue;
 mod settings;
 
+pub use self::boxed::BoxPublisher;
 pub use self::ext::PublishExt;
 pub use self::flushed::Flushed;
 pub use self::future::DeliveryFuture;
 pub use self::publisher::Publisher;
+pub use self::send_queue::SendQueue;
 pub use self::settings::{Acks, Compression, Partitioner, ProducerSettings};

@@ -15,5 +15,6 @@ mod key_order;
 mod message_id;
 mod rate_limit;
 mod retry;
+mod send_queue;
 mod stack;
 mod track;
