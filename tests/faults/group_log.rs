@@ -3,12 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::{Message, Offset, TopicPartitionList, consumer::Consumer, error::KafkaError};
+use rdkafka::Message;
 
-use crate::{
-    harness::{Result, SOON, until},
-    kafka::{LOOK, look},
-};
+use crate::{harness::Result, kafka};
 
 const TOPIC: &str = "__consumer_offsets";
 
@@ -27,37 +24,9 @@ pub(crate) struct GroupLog {
 
 impl GroupLog {
     pub(crate) fn read(brokers: &str, group: &str) -> Result<Self> {
-        let client = look(brokers, "look")?;
-        let metadata = client.fetch_metadata(Some(TOPIC), LOOK)?;
-        let mut left = BTreeMap::new();
-        let mut assignment = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(|one| one.partitions()) {
-            let (start, end) = client.fetch_watermarks(TOPIC, partition.id(), LOOK)?;
-            if start < end {
-                left.insert(partition.id(), end);
-                assignment.add_partition_offset(TOPIC, partition.id(), Offset::Offset(start))?;
-            }
-        }
-        client.assign(&assignment)?;
         let mut log = Self::default();
-        until("the group's log is read", SOON, || {
-            // Compaction may have taken the last record, so the position counts.
-            while let Some(message) = client.poll(LOOK / 100) {
-                let message = match message {
-                    Ok(message) => message,
-                    // A connection that ended; the client makes another one.
-                    Err(KafkaError::MessageConsumption(_)) => continue,
-                    Err(error) => return Err(error.into()),
-                };
-                log.note(group, message.key(), message.payload());
-            }
-            let position = client.position()?;
-            left.retain(|partition, end| {
-                let element = position.find_partition(TOPIC, *partition);
-                let reached = element.and_then(|element| element.offset().to_raw());
-                reached.is_none_or(|reached| reached < *end)
-            });
-            Ok(left.is_empty())
+        kafka::read(brokers, TOPIC, |message| {
+            log.note(group, message.key(), message.payload());
         })?;
         Ok(log)
     }

@@ -173,6 +173,7 @@ impl<'a> Run<'a> {
         Spec {
             topic: self.topic.clone(),
             producer: 0,
+            first_key: 0,
             keys: 1000,
             rate: None,
             total: None,

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::payload::Id;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) worker: u32,
@@ -37,10 +39,28 @@ pub(crate) enum Protocol {
 }
 
 /// Who commits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Inside {
     KafkaTower,
+    /// The same with layers, around handlers that meet this.
+    Stack(Trouble),
     Wrong(Wrong),
+}
+
+/// What a stack's handlers meet; their [`Behaviour`] is none then.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Trouble {
+    /// One record in a hundred can't be handled: a dead letter.
+    Poison,
+    /// What they depend on is down until this file is there.
+    Down(PathBuf),
+    /// So many keys fail, and wait for an hour.
+    Hour(u32),
+}
+
+/// Which records are poison.
+pub(crate) fn is_poison(id: Id) -> bool {
+    (id.key + id.seq) % 100 == 7
 }
 
 /// A consumer that is wrong on purpose.

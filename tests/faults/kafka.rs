@@ -7,6 +7,8 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    message::BorrowedMessage,
 };
 use tokio::runtime::Runtime;
 
@@ -29,6 +31,7 @@ pub(crate) fn look(brokers: &str, group: &str) -> Result<BaseConsumer> {
     Ok(client)
 }
 
+/// With the broker's default replication, which is three where there are three brokers.
 pub(crate) fn create_topic(
     runtime: &Runtime,
     brokers: &str,
@@ -36,15 +39,25 @@ pub(crate) fn create_topic(
     partitions: i32,
     config: &[(&str, &str)],
 ) -> Result<()> {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .create()?;
-    // -1: the broker's default, which is three where there are three brokers.
     let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
     for (name, value) in config {
         new = new.set(name, value);
     }
-    let created = runtime.block_on(admin.create_topics([&new], &AdminOptions::new()))?;
+    create(runtime, brokers, &new)
+}
+
+/// A topic of one partition that no other broker has.
+pub(crate) fn create_topic_alone(runtime: &Runtime, brokers: &str, topic: &str) -> Result<()> {
+    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+    create(runtime, brokers, &new.set("min.insync.replicas", "1"))
+}
+
+fn create(runtime: &Runtime, brokers: &str, new: &NewTopic<'_>) -> Result<()> {
+    let topic = new.name;
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()?;
+    let created = runtime.block_on(admin.create_topics([new], &AdminOptions::new()))?;
     for result in created {
         result.map_err(|(topic, code)| format!("can't create {topic}: {code}"))?;
     }
@@ -88,6 +101,55 @@ pub(crate) fn committed(
         _ => None,
     });
     Ok(committed.collect())
+}
+
+/// Hands over each record that a topic holds.
+pub(crate) fn read(
+    brokers: &str,
+    topic: &str,
+    mut each: impl FnMut(&BorrowedMessage<'_>),
+) -> Result<()> {
+    let client = look(brokers, "look")?;
+    let metadata = client.fetch_metadata(Some(topic), LOOK)?;
+    let mut left = BTreeMap::new();
+    let mut assignment = TopicPartitionList::new();
+    for partition in metadata.topics().iter().flat_map(|one| one.partitions()) {
+        let (start, end) = client.fetch_watermarks(topic, partition.id(), LOOK)?;
+        if start < end {
+            left.insert(partition.id(), end);
+            assignment.add_partition_offset(topic, partition.id(), Offset::Offset(start))?;
+        }
+    }
+    client.assign(&assignment)?;
+    until(&format!("{topic} is read"), SOON, || {
+        // Compaction may have taken the last record, so the position counts.
+        while let Some(message) = client.poll(LOOK / 100) {
+            match message {
+                Ok(message) => each(&message),
+                // A connection that ended; the client makes another one.
+                Err(KafkaError::MessageConsumption(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let position = client.position()?;
+        left.retain(|partition, end| {
+            let element = position.find_partition(topic, *partition);
+            let reached = element.and_then(|element| element.offset().to_raw());
+            reached.is_none_or(|reached| reached < *end)
+        });
+        Ok(left.is_empty())
+    })
+}
+
+/// The broker that leads a partition.
+pub(crate) fn leader(client: &BaseConsumer, topic: &str, partition: usize) -> Result<i32> {
+    let mut leader = -1;
+    until("the partition has a leader", SOON, || {
+        let metadata = client.fetch_metadata(Some(topic), LOOK)?;
+        leader = metadata.topics()[0].partitions()[partition].leader();
+        Ok(leader >= 0)
+    })?;
+    Ok(leader)
 }
 
 /// Whether a group of the classic protocol is at rest with this many members that hold all

@@ -34,6 +34,8 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Spec {
     pub(crate) topic: String,
     pub(crate) producer: u32,
+    /// The first of its keys, and how many follow each other.
+    pub(crate) first_key: u32,
     pub(crate) keys: u32,
     /// Records a second; without, as fast as it goes.
     pub(crate) rate: Option<u32>,
@@ -173,7 +175,7 @@ async fn publish(
         for _ in 0..a_tick.unwrap_or(64).min(total - sent) {
             let id = Id {
                 producer: spec.producer,
-                key: number + tasks * (sent % keys),
+                key: spec.first_key + number + tasks * (sent % keys),
                 seq: sent / keys,
             };
             sent += 1;

@@ -13,6 +13,7 @@ mod ledger;
 mod load;
 mod payload;
 mod scenarios;
+mod stack;
 mod table;
 mod verify;
 mod worker;

@@ -25,7 +25,7 @@ use crate::{
     job::{Behaviour, Inside, Job, Protocol, hangs, panics},
     ledger::{Ledger, Line, now},
     payload::Id,
-    wrong,
+    stack, wrong,
 };
 
 /// Runs until SIGTERM, or until the consumer fails.
@@ -46,6 +46,7 @@ pub(crate) fn run(job: &str) -> ExitCode {
         writeln!(io::stdout(), "ready").expect("someone listens");
         match job.inside {
             Inside::KafkaTower => consume(job, terminated).await,
+            Inside::Stack(ref trouble) => stack::consume(trouble.clone(), job, terminated).await,
             Inside::Wrong(how) => wrong::consume(how, job, terminated).await,
         }
     });
@@ -92,7 +93,7 @@ async fn consume(
     Ok(summary.to_string())
 }
 
-fn settings(job: &Job) -> ConsumerSettings {
+pub(crate) fn settings(job: &Job) -> ConsumerSettings {
     let settings = ConsumerSettings::new(&job.brokers, &job.group)
         .topics([&job.topic])
         .client_id(format!("worker-{}", job.worker))
@@ -123,20 +124,20 @@ fn settings(job: &Job) -> ConsumerSettings {
 }
 
 /// What the handlers share.
-struct Work {
+pub(crate) struct Work {
     job: Job,
     ledger: Ledger,
 }
 
 impl Work {
-    fn new(job: Job) -> io::Result<Self> {
+    pub(crate) fn new(job: Job) -> io::Result<Self> {
         let ledger = Ledger::open(&job.ledger)?;
         Ok(Self { job, ledger })
     }
 
     /// Writes down that a record is handled. It is read only now, so a payload whose memory went to
     /// another one meanwhile is found out.
-    fn note(&self, record: &ConsumerRecord, start: u64) {
+    pub(crate) fn note(&self, record: &ConsumerRecord, start: u64) {
         let (partition, offset) = (record.partition(), record.offset());
         match Id::read(record.key(), record.payload()) {
             Ok(id) => self.ledger.handled(&Line {

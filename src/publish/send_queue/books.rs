@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc::UnboundedSender, watch}
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::Flushed;
+use super::{Flushed, closed};
 use crate::{
     error::PublishError,
     record::{Delivery, ProducerRecord},
@@ -108,11 +108,11 @@ impl Books {
         &mut self,
         record: ProducerRecord,
         room: OwnedSemaphorePermit,
-    ) -> Result<(), ProducerRecord> {
+    ) -> Result<(), PublishError> {
         let entry = (self.next, record.clone(), room);
-        let sent = self.entries.as_ref().map(|entries| entries.send(entry));
-        if !matches!(sent, Some(Ok(()))) {
-            return Err(record);
+        let entries = self.entries.as_ref();
+        if entries.is_none_or(|entries| entries.send(entry).is_err()) {
+            return Err(closed(record));
         }
         self.pending.insert(self.next, record);
         self.next += 1;

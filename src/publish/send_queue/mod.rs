@@ -91,10 +91,8 @@ impl SendQueue {
             return Err(closed(record));
         };
         let id = record.message_id.get_or_insert_with(MessageId::new).clone();
-        match shared.books().enter(record, room) {
-            Ok(()) => Ok(id),
-            Err(record) => Err(closed(record)),
-        }
+        shared.books().enter(record, room)?;
+        Ok(id)
     }
 
     /// How many records are in the queue: waiting, in the stack, or on their way.

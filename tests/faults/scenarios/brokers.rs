@@ -8,14 +8,13 @@ use crate::{
     group_log::GroupLog,
     harness::{Harness, Result, Run, until},
     job::Behaviour,
-    kafka::{LOOK, look, script},
+    kafka::{LOOK, leader, look, script},
     load::{Load, Spec},
     table::Row,
 };
 
 /// On a busy machine a broker starts in 20 s.
-const BROKERS_SOON: Duration = Duration::from_secs(90);
-const REPLICAS: usize = 3;
+pub(super) const BROKERS_SOON: Duration = Duration::from_secs(90);
 const ENOUGH: usize = 1000;
 
 /// Three brokers, each partition on all of them and written to two at least; a leader is killed
@@ -68,22 +67,12 @@ fn goes_on(run: &mut Run<'_>, load: &Load) -> Result<()> {
     })
 }
 
-fn leader(client: &BaseConsumer, topic: &str, partition: usize) -> Result<i32> {
-    let mut leader = -1;
-    until("the partition has a leader", BROKERS_SOON, || {
-        let metadata = client.fetch_metadata(Some(topic), LOOK)?;
-        leader = metadata.topics()[0].partitions()[partition].leader();
-        Ok(leader >= 0)
-    })?;
-    Ok(leader)
-}
-
 /// Whether all partitions of all topics are in sync everywhere, those of the group too.
-fn whole(client: &BaseConsumer) -> Result<bool> {
+pub(super) fn whole(client: &BaseConsumer) -> Result<bool> {
     let metadata = client.fetch_metadata(None, LOOK)?;
     let mut partitions = metadata
         .topics()
         .iter()
         .flat_map(|topic| topic.partitions());
-    Ok(partitions.all(|partition| partition.isr().len() == REPLICAS))
+    Ok(partitions.all(|partition| partition.isr().len() == partition.replicas().len()))
 }

@@ -6,6 +6,7 @@ pub(crate) mod controls;
 mod gaps;
 mod handlers;
 mod joins;
+mod layers;
 mod plain;
 
 use crate::{
@@ -16,12 +17,13 @@ use crate::{
 type Fault = fn(&Harness) -> Result<Vec<Row>>;
 
 /// Every fault by name, in the order in which they run, and whether it is in the short set.
-pub(crate) const FAULTS: [(&str, bool, Fault); 12] = [
+pub(crate) const FAULTS: [(&str, bool, Fault); 15] = [
     ("F0", false, plain::no_fault),
     ("F1", true, plain::kills),
     ("F2", true, joins::joins_and_leaves),
     ("F3", true, joins::zombies),
     ("F7", false, handlers::hang_and_panic),
+    ("F8", false, layers::dead_letters),
     ("F9", false, backlog::blocked),
     ("F11", false, brokers::leaders),
     ("compacted", true, gaps::compacted),
@@ -29,4 +31,6 @@ pub(crate) const FAULTS: [(&str, bool, Fault); 12] = [
     ("abort", true, handlers::abort),
     ("stuck", true, handlers::stuck),
     ("slow", true, handlers::slow),
+    ("down", true, layers::down),
+    ("hour", true, layers::hour),
 ];
