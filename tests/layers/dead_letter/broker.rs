@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,11 +12,11 @@ use std::{
 
 use futures_util::FutureExt;
 use kafka_tower::{
-    Backoff, BoxError, Classified, ErrorClass, Persistence, ProducerRecord, ProducerSettings,
-    PublishError, PublishExt, Publisher, ServeError,
+    Backoff, BoxError, Classified, ConsumerRecord, ErrorClass, Persistence, ProducerRecord,
+    ProducerSettings, PublishError, PublishExt, Publisher, ServeError,
     layers::{CatchPanicLayer, DeadLetter, RetryLayer, dead_letter::header},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task::spawn_blocking};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::{
@@ -240,5 +241,55 @@ fn a_dead_letter_over_the_publishers_limit_points_to_its_record() {
         assert_eq!(pointer.header(header::POINTER), Some(&b"true"[..]));
         assert_eq!(pointer.header(header::TOPIC), Some(bed.topic.as_bytes()));
         assert_eq!(pointer.header(header::OFFSET), Some(&b"0"[..]));
+    });
+}
+
+/// What Kafka's own console consumer shows of a topic: headers, key and payload of each record.
+async fn console(brokers: &str, topic: &str, records: usize) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
+    let mut command = Command::new("timeout");
+    command.args(["60", script, "tool", "console-consumer"]);
+    command.args(["--bootstrap-server", brokers, "--topic", topic]);
+    command.args(["--from-beginning", "--max-messages", &records.to_string()]);
+    for show in ["print.headers=true", "print.key=true"] {
+        command.args(["--formatter-property", show]);
+    }
+    let output = spawn_blocking(move || command.output().expect("a script"));
+    let output = output.await.expect("no panic");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn kafkas_own_tools_read_a_dead_letter_as_it_was() {
+    run(async {
+        let bed = Bed::new(1).await;
+        if bed.mock().is_some() {
+            println!("skipped: the tools are of a real cluster, see scripts/kafka");
+            return;
+        }
+        let dlq = beside(&bed, ".dlq").await;
+        let record = ProducerRecord::to(bed.topic.as_str()).key("schlüssel");
+        bed.send(
+            record
+                .payload("{\"id\": broken\u{1f4a5}")
+                .header("trace", "a=b"),
+        )
+        .await;
+        let handler = service_fn(async |_: ConsumerRecord| {
+            Err::<(), BoxError>(Classified::non_retriable("poison").into())
+        });
+        let running = bed.serve(DeadLetter::to(bed.publisher.clone()).layer(handler));
+        bed.committed_soon(&bed.all_at(1)).await;
+        assert_eq!(running.stop().await.moved, 1);
+        let shown = console(bed.brokers(), &dlq, 1).await;
+        let [headers, key, payload] = shown.trim_end().split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{shown:?}");
+        };
+        assert_eq!((key, payload), ("schlüssel", "{\"id\": broken\u{1f4a5}"));
+        let headers: Vec<_> = headers.split(',').collect();
+        assert_eq!(headers[0], "trace:a=b");
+        let topic = format!("{}:{}", header::TOPIC, bed.topic);
+        assert!(headers.contains(&topic.as_str()), "{headers:?}");
     });
 }
