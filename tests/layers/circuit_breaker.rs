@@ -4,7 +4,7 @@ use std::{future::pending, time::Duration};
 
 use futures_util::FutureExt;
 use kafka_tower::{
-    BoxError, Classified, Classifier, ConsumerRecord, ErrorClass, Outcome, Persistence,
+    Backoff, BoxError, Classified, Classifier, ConsumerRecord, ErrorClass, Outcome, Persistence,
     ProducerRecord, Record, find,
     layers::{
         RetryLayer,
@@ -15,7 +15,7 @@ use tokio::time::advance;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::{
-    bed::{Bed, Calls, soon},
+    bed::{Bed, Calls, Level, soon},
     fake::{Fake, Handled, Published, delivered, order, read, refused},
     support::run,
 };
@@ -328,5 +328,42 @@ fn an_open_circuit_leaves_other_topics_alone_and_its_own_unread() {
         let summary = running.stop().await;
         assert_eq!((summary.acked, calls.all().len()), (0, begun));
         assert!(bed.committed().await.values().all(|offset| *offset == 0));
+    });
+}
+
+#[test]
+fn of_twelve_lanes_one_probes_at_a_time() {
+    const PROBES: usize = 5;
+    const OPEN_FOR: Duration = Duration::from_millis(20);
+    run(async {
+        let bed = Bed::new(12).await;
+        bed.fill(2).await;
+        let layer = CircuitBreakerLayer::consecutive(1, OPEN_FOR);
+        // Open before the first lane comes.
+        let mut down = layer.clone().layer(Fake::<ConsumerRecord>::new([down()]));
+        call(&mut down, read(1)).await.unwrap_err();
+        let (calls, level) = (Calls::default(), Level::default());
+        let (counted, entered) = (calls.clone(), level.clone());
+        let handler = calls.service(move |_| {
+            let (nth, inside) = (counted.all().len(), entered.enter());
+            async move {
+                let _inside = inside;
+                if nth > PROBES {
+                    return Ok(());
+                }
+                // Longer than the circuit stays open: it's the probe that holds the others back.
+                tokio::time::sleep(OPEN_FOR * 3).await;
+                Err("still down".into())
+            }
+        });
+        let stack = ServiceBuilder::new()
+            .layer(RetryLayer::new(Backoff::constant(OPEN_FOR)))
+            .layer(layer)
+            .service(handler);
+        let running = bed.serve(stack);
+        calls.reach(PROBES).await;
+        assert_eq!(level.most(), 1);
+        bed.committed_soon(&bed.all_at(2)).await;
+        assert_eq!(running.stop().await.acked, 24);
     });
 }
