@@ -13,6 +13,7 @@ mod dead_letter;
 mod fallback;
 mod key_order;
 mod message_id;
+mod order;
 mod rate_limit;
 mod retry;
 mod send_queue;

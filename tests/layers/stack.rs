@@ -13,10 +13,10 @@ use std::{
 use futures_util::FutureExt;
 use kafka_tower::{
     Backoff, BoxError, Classified, ConsumerRecord, Delivery, ErrorClass, MessageId, Outcome,
-    Persistence, ProducerRecord, PublishError, PublishExt,
+    ProducerRecord, PublishError, PublishExt,
     layers::{
         CircuitBreakerLayer, DeadLetter, FallbackLayer, RateLimitLayer, RetryLayer,
-        ServiceBuilderExt, circuit_breaker::CircuitState,
+        ServiceBuilderExt,
     },
 };
 use tokio::{runtime::Builder, task::JoinSet};
@@ -132,83 +132,6 @@ async fn towers_layers_and_a_users_own_fit_in_a_consuming_stack() {
     let tombstone = ConsumerRecord::builder("orders", 0, 7).build();
     stack.oneshot(tombstone).await.unwrap_err();
     assert_eq!((count.load(Ordering::SeqCst), dead.calls().len()), (4, 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_dead_letter_layer_inside_of_retry_moves_the_first_failure() {
-    let dead = Fake::new([delivered()]);
-    let fake = Fake::<ConsumerRecord>::new([Err("no".into())]);
-    let stack = ServiceBuilder::new()
-        .retry_with(Backoff::default())
-        .dead_letter(DeadLetter::to(dead))
-        .service(fake);
-    let answer = stack.oneshot(read(1)).await.unwrap();
-    assert!(matches!(answer, Outcome::Moved { .. }), "{answer:?}");
-
-    let stack = ServiceBuilder::new()
-        .retry_with(Backoff::default())
-        .dead_letter(DeadLetter::to(Fake::new([delivered()])))
-        .service(Fake::new([refused(ErrorClass::Retriable)]));
-    let error = stack.oneshot(order()).await.unwrap_err();
-    assert!(error.dead_letter().is_some());
-}
-
-#[tokio::test]
-async fn catch_panic_outside_of_retry_repeats_no_panic() {
-    let handler = service_fn(async |_: ConsumerRecord| -> Handled { panic!("oh no") });
-    let stack = ServiceBuilder::new()
-        .catch_panic()
-        .retry_with(Backoff::default())
-        .service(handler);
-    stack.oneshot(read(1)).await.unwrap_err();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_breaker_outside_of_retry_sees_one_failure_where_there_were_several() {
-    let breaker = CircuitBreakerLayer::consecutive(2, SECOND);
-    let monitor = breaker.monitor();
-    let stack = ServiceBuilder::new()
-        .circuit_breaker(breaker.clone())
-        .retry_with(Backoff::default())
-        .service(Fake::new((0..4).map(|_| refused(ErrorClass::Retriable))));
-    stack.oneshot(order()).await.unwrap_err();
-    assert_eq!(monitor.state(), CircuitState::Closed);
-    // Consuming, each attempt comes by.
-    let mut stack = ServiceBuilder::new()
-        .circuit_breaker(breaker)
-        .retry_with(Backoff::default())
-        .service(Fake::<ConsumerRecord>::new([Err("no".into())]));
-    let answer = stack.ready().await.unwrap().call(read(1)).await.unwrap();
-    assert!(matches!(answer, Outcome::Retry { .. }), "{answer:?}");
-    assert_eq!(monitor.state(), CircuitState::Open);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_timeout_outside_of_retry_ends_the_waiting_too() {
-    let fake = Fake::new([refused(ErrorClass::Retriable)]);
-    let stack = ServiceBuilder::new()
-        .message_id()
-        .dead_letter(DeadLetter::to(Fake::new([delivered()])))
-        .timeout(SECOND / 2)
-        .retry_with(Backoff::default())
-        .service(fake.handle());
-    let error = stack.oneshot(order()).await.unwrap_err();
-    assert_eq!(error.persistence(), Persistence::PossiblyPersisted);
-    assert_eq!(fake.calls().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn key_order_inside_of_retry_lets_the_second_pass_the_first() {
-    let fake = Fake::new([refused(ErrorClass::Retriable), delivered(), delivered()]);
-    let mut stack = ServiceBuilder::new()
-        .retry_with(Backoff::default())
-        .ordered_by_key()
-        .service(fake.handle());
-    let first = stack.ready().await.unwrap().call(order().payload("1"));
-    let second = stack.ready().await.unwrap().call(order().payload("2"));
-    tokio::try_join!(first, second).unwrap();
-    let last = fake.calls().pop().unwrap();
-    assert_eq!(last.payload.as_deref(), Some(&b"1"[..]));
 }
 
 #[tokio::test(start_paused = true)]
