@@ -47,6 +47,7 @@ mod client;
 mod consume;
 mod error;
 pub mod layers;
+pub mod otel;
 mod publish;
 mod record;
 mod sync;

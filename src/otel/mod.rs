@@ -1,0 +1,3 @@
+//! OpenTelemetry: the names of its conventions.
+
+pub mod semconv;
