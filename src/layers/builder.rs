@@ -2,15 +2,15 @@ use tower::{ServiceBuilder, layer::util::Stack};
 
 use super::{
     CatchPanicLayer, CircuitBreakerLayer, DeadLetter, FallbackLayer, KeyOrderLayer, MessageIdLayer,
-    RateLimitLayer, RetryLayer, TrackLayer,
+    MetricsLayer, RateLimitLayer, RetryLayer, TrackLayer,
 };
 
 /// Adds this crate's layers to [`tower::ServiceBuilder`].
 ///
 /// The first one named is the outermost. The order that is right for most services:
 ///
-/// * consuming: dead-letter, retry, circuit breaker, tower's timeout, catch-panic;
-/// * publishing: message id, tracking, key order, dead-letter, retry, circuit breaker, rate limit.
+/// * consuming: metrics, dead-letter, retry, circuit breaker, tower's timeout, catch-panic;
+/// * publishing: metrics, message id, tracking, key order, dead-letter, retry, circuit breaker, rate limit.
 ///
 /// [`layers`](crate::layers) says what becomes of other orders.
 ///
@@ -72,6 +72,13 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed {
     /// Something else for what failed: [`layers::fallback`](super::fallback).
     fn fallback<F>(self, fallback: FallbackLayer<F>) -> ServiceBuilder<Stack<FallbackLayer<F>, L>>;
 
+    /// What is counted and timed, by [metrics](super::metrics::Metrics) or a [`MetricsLayer`]:
+    /// [`layers::metrics`](super::metrics).
+    fn kafka_metrics<M>(
+        self,
+        metrics: impl Into<MetricsLayer<M>>,
+    ) -> ServiceBuilder<Stack<MetricsLayer<M>, L>>;
+
     /// An id before the first attempt: [`layers::message_id`](super::message_id). Publish side only.
     fn message_id(self) -> ServiceBuilder<Stack<MessageIdLayer, L>>;
 
@@ -116,6 +123,13 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
 
     fn fallback<F>(self, fallback: FallbackLayer<F>) -> ServiceBuilder<Stack<FallbackLayer<F>, L>> {
         self.layer(fallback)
+    }
+
+    fn kafka_metrics<M>(
+        self,
+        metrics: impl Into<MetricsLayer<M>>,
+    ) -> ServiceBuilder<Stack<MetricsLayer<M>, L>> {
+        self.layer(metrics.into())
     }
 
     fn message_id(self) -> ServiceBuilder<Stack<MessageIdLayer, L>> {

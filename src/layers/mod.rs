@@ -11,13 +11,14 @@
 //! | [`FallbackLayer`] | something else for what failed |
 //! | [`KeyOrderLayer`] | equal keys one after the other (publish side) |
 //! | [`MessageIdLayer`] | an id before the first attempt (publish side) |
+//! | [`MetricsLayer`] | what is counted and timed |
 //! | [`RateLimitLayer`] | so many records a time |
 //! | [`RetryLayer`] | another attempt for what failed |
 //! | [`TrackLayer`] | what becomes of each published record (publish side) |
 //!
 //! # The order
 //!
-//! From the outside in: message id, tracking, key order, dead-letter, retry, circuit breaker, rate limit,
+//! From the outside in: metrics, message id, tracking, key order, dead-letter, retry, circuit breaker, rate limit,
 //! timeout, catch-panic. In another order:
 //!
 //! | | |
@@ -26,6 +27,7 @@
 //! | catch-panic outside of retry | a panic is not repeated |
 //! | circuit breaker outside of retry | publishing, it sees one failure where there were several; consuming, it sees each |
 //! | timeout outside of retry | publishing, it ends the waiting between attempts too, and its error is one of which Kafka may have written the record |
+//! | metrics inside of retry | publishing, each attempt is measured as a record of its own |
 //! | key order inside of retry | the second of a key passes the first while that waits |
 //! | tracking inside of retry | each attempt is told as a record of its own |
 //!
@@ -45,6 +47,7 @@ pub mod dead_letter;
 pub mod fallback;
 pub mod key_order;
 pub mod message_id;
+pub mod metrics;
 pub mod rate_limit;
 pub mod retry;
 pub mod track;
@@ -56,6 +59,7 @@ pub use self::dead_letter::DeadLetter;
 pub use self::fallback::FallbackLayer;
 pub use self::key_order::KeyOrderLayer;
 pub use self::message_id::MessageIdLayer;
+pub use self::metrics::MetricsLayer;
 pub use self::rate_limit::RateLimitLayer;
 pub use self::retry::RetryLayer;
 pub use self::track::TrackLayer;

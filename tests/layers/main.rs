@@ -14,6 +14,7 @@ mod fallback;
 mod key_order;
 mod message_id;
 mod order;
+mod metrics;
 mod rate_limit;
 mod retry;
 mod send_queue;

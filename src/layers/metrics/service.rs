@@ -1,0 +1,102 @@
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use tower::Service;
+
+use super::{
+    Metrics, ResponseFuture,
+    future::{Call, Destination},
+    layer::Shared,
+};
+use crate::{
+    error::boxed,
+    record::{MatchedRoute, Record, RecordService},
+};
+
+/// The service of a [`MetricsLayer`](super::MetricsLayer).
+pub struct Measured<M, S> {
+    inner: S,
+    shared: Arc<Shared<M>>,
+}
+
+impl<M, S> Measured<M, S> {
+    pub(super) fn new(inner: S, shared: Arc<Shared<M>>) -> Self {
+        Self { inner, shared }
+    }
+
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Takes the service out.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<R, M, S> Service<R> for Measured<M, S>
+where
+    R: Record,
+    M: Metrics,
+    S: RecordService<R>,
+{
+    type Response = R::Done;
+    type Error = R::Error;
+    type Future = ResponseFuture<R, M, S>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), R::Error>> {
+        self.inner
+            .poll_ready(cx)
+            .map_err(|error| R::dead(boxed(error)))
+    }
+
+    fn call(&mut self, record: R) -> ResponseFuture<R, M, S> {
+        let (kind, name) = match record.extensions().get() {
+            Some(route) => (Destination::Route, MatchedRoute::as_str(route)),
+            None => (Destination::Topic, record.view().topic),
+        };
+        let destination = match self.shared.destinations.admit(name) {
+            true => kind,
+            false => Destination::Other,
+        };
+        let kept = record.clone();
+        let started = Instant::now();
+        let future = self.inner.call(record);
+        ResponseFuture::new(
+            future,
+            Call {
+                record: kept,
+                destination,
+                started,
+                shared: Arc::clone(&self.shared),
+            },
+        )
+    }
+}
+
+impl<M, S: Clone> Clone for Measured<M, S> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<M, S: fmt::Debug> fmt::Debug for Measured<M, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measured")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
