@@ -2,6 +2,8 @@
 
 #[path = "../support/consume.rs"]
 mod bed;
+#[path = "../support/capture.rs"]
+mod capture;
 mod fake;
 #[path = "../support/mod.rs"]
 mod support;

@@ -37,7 +37,10 @@ impl Destinations {
     /// Whether this one has, or just got, a name.
     pub(super) fn admit(&self, name: &str) -> bool {
         let mask = self.places.len() - 1;
-        #[allow(clippy::cast_possible_truncation, reason = "only the lowest bits count")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "only the lowest bits count"
+        )]
         let first = self.hasher.hash_one(name) as usize & mask;
         let mut reserved = false;
         for step in 0..self.places.len() {
