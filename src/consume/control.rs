@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::view::Views;
+use super::{engine::Counts, stats::Meters, view::Views};
 use crate::sync::{self, Thread};
 
 /// Wakes the poll thread.
@@ -34,6 +34,7 @@ impl Wake {
 pub(super) struct Control {
     pub(super) wake: Wake,
     pub(super) views: Views,
+    pub(super) meters: Meters,
     pub(super) started: Instant,
     /// `None`: nobody serves them any more.
     requests: Mutex<Option<Vec<Requested>>>,
@@ -65,11 +66,14 @@ pub(super) struct Requested {
 }
 
 impl Control {
-    pub(super) fn new() -> Self {
+    /// Of a member that counts what becomes of its records here.
+    pub(super) fn new(counts: Vec<Arc<Counts>>) -> Self {
+        let started = Instant::now();
         Self {
             wake: Wake::default(),
             views: Views::default(),
-            started: Instant::now(),
+            meters: Meters::new(started, counts),
+            started,
             requests: Mutex::new(Some(Vec::new())),
             wish: AtomicU8::new(0),
         }

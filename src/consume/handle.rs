@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use tokio::sync::oneshot;
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     control::{Control, Request},
+    stats::ConsumerStats,
     view::PartitionStatus,
 };
 
@@ -39,6 +40,7 @@ pub struct ConsumerHandle(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     members: Mutex<Vec<Arc<Control>>>,
+    topics: OnceLock<Vec<String>>,
     stop: CancellationToken,
 }
 
@@ -67,6 +69,16 @@ impl ConsumerHandle {
             .collect();
         partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         partitions
+    }
+
+    /// What was done so far, and how the consumer is. Never waits for a broker.
+    #[must_use]
+    pub fn stats(&self) -> ConsumerStats {
+        let mut stats = ConsumerStats::default();
+        for member in &*self.members() {
+            stats.merge(&member.meters.stats());
+        }
+        stats
     }
 
     /// Stops the consumer gracefully, as the signal of
@@ -130,6 +142,23 @@ impl ConsumerHandle {
         result.await.map_err(|_| NotAssigned)
     }
 
+    /// This consumer, for as long as it runs or somebody has a handle on it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn downgrade(&self) -> WeakHandle {
+        WeakHandle(Arc::downgrade(&self.0))
+    }
+
+    /// Whether it is this topic by name, and no pattern, that the consumer subscribes to.
+    #[cfg(feature = "otel")]
+    pub(crate) fn subscribes_to(&self, topic: &str) -> bool {
+        let topics = self.0.topics.get();
+        topics.is_some_and(|topics| topics.iter().any(|name| name == topic))
+    }
+
+    pub(super) fn subscribed(&self, topics: &[String]) {
+        let _ = self.0.topics.set(topics.to_vec());
+    }
+
     pub(super) fn stop_signal(&self) -> CancellationToken {
         self.0.stop.clone()
     }
@@ -141,6 +170,18 @@ impl ConsumerHandle {
     fn members(&self) -> MutexGuard<'_, Vec<Arc<Control>>> {
         let members = self.0.members.lock();
         members.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A handle that keeps nothing alive.
+#[cfg(feature = "otel")]
+#[derive(Clone)]
+pub(crate) struct WeakHandle(std::sync::Weak<Shared>);
+
+#[cfg(feature = "otel")]
+impl WeakHandle {
+    pub(crate) fn upgrade(&self) -> Option<ConsumerHandle> {
+        self.0.upgrade().map(ConsumerHandle)
     }
 }
 

@@ -57,6 +57,7 @@ pub(super) async fn run(
     count: usize,
     handle: ConsumerHandle,
 ) -> Result<Summary, ServeError> {
+    handle.subscribed(&plan.topics);
     let mut moments = None;
     if lifecycle.is_some() {
         let (hooks, receiver) = Hooks::new();
@@ -121,15 +122,15 @@ async fn tell(
 
 /// Starts a member: its dispatchers and its poll thread.
 fn start(plan: &Plan, number: Option<usize>) -> Result<Member, ServeError> {
-    let control = Arc::new(Control::new());
     let (sender, events) = mpsc::channel();
     let permits = plan.consumer.bounds(plan.on_unhandled).max_in_flight;
     let permits = Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
     let threads = Handle::current().metrics().num_workers();
     let count = plan.consumer.dispatchers().unwrap_or(threads).max(1);
-    let dispatchers = (0..count).map(|number| {
+    let counts: Vec<_> = (0..count).map(|_| Arc::new(Counts::default())).collect();
+    let control = Arc::new(Control::new(counts.clone()));
+    let dispatchers = (0..).zip(counts).map(|(number, counts)| {
         let (orders, receiver) = unbounded_channel();
-        let counts = Arc::new(Counts::default());
         let pressing = Arc::new(AtomicBool::new(false));
         (plan.spawn)(Seat {
             number,

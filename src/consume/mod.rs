@@ -14,6 +14,7 @@ mod metadata;
 mod policy;
 mod serve;
 mod settings;
+mod stats;
 mod summary;
 mod unread;
 mod view;
@@ -23,10 +24,13 @@ pub use self::consumer::Consumer;
 #[cfg(feature = "bench-internals")]
 pub use self::engine::bench;
 pub use self::error::ServeError;
+#[cfg(feature = "otel")]
+pub(crate) use self::handle::WeakHandle;
 pub use self::handle::{ConsumerHandle, NotAssigned};
 pub use self::lifecycle::Lifecycle;
 pub use self::policy::{OnUnhandled, Ordering};
 pub use self::serve::{Serve, serve};
 pub use self::settings::{AssignmentStrategy, ConsumerSettings, OffsetReset};
+pub use self::stats::ConsumerStats;
 pub use self::summary::{StopReason, Summary, Undone};
 pub use self::view::PartitionStatus;

@@ -1,3 +1,40 @@
-//! OpenTelemetry: the names of its conventions.
+//! OpenTelemetry: the names of its conventions and, with the feature `otel`, metrics by its API.
+//!
+//! The feature brings in the API alone. Which SDK collects, and where it exports to, is the service's
+//! choice: set its provider first, then make [`OtelMetrics`], since what was made before stays without.
+//!
+//! # Example
+//!
+//! ```
+//! # #[cfg(feature = "otel")] {
+//! use kafka_tower::{BoxError, ConsumerRecord, layers::ServiceBuilderExt, otel::OtelMetrics};
+//! use tower::{ServiceBuilder, service_fn};
+//!
+//! let metrics = OtelMetrics::new();
+//! let handler = ServiceBuilder::new()
+//!     .kafka_metrics(metrics.clone())
+//!     .service(service_fn(async |_: ConsumerRecord| Ok::<_, BoxError>(())));
+//! # let _ = handler;
+//! # }
+//! ```
+//!
+//! A consumer's own numbers, lag among them, are observed by its handle:
+//!
+//! ```no_run
+//! # #[cfg(feature = "otel")]
+//! # async fn run(consumer: kafka_tower::Consumer) -> Result<(), kafka_tower::BoxError> {
+//! # use kafka_tower::{BoxError, ConsumerRecord, otel::OtelMetrics, serve};
+//! # let (metrics, handler) = (OtelMetrics::new(), tower::service_fn(async |_: ConsumerRecord| Ok::<_, BoxError>(())));
+//! let serve = serve(consumer, handler);
+//! metrics.observe_consumer(&serve.handle(), "order-service");
+//! serve.await?;
+//! # Ok(())
+//! # }
+//! ```
 
+#[cfg(feature = "otel")]
+mod metrics;
 pub mod semconv;
+
+#[cfg(feature = "otel")]
+pub use self::metrics::{OtelMetrics, OtelMetricsBuilder};

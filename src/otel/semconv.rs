@@ -36,6 +36,15 @@ impl SemConv {
         }
     }
 
+    /// Where these names are defined, for an instrumentation scope.
+    #[must_use]
+    pub const fn schema_url(self) -> &'static str {
+        match self {
+            Self::V1_44 => "https://opentelemetry.io/schemas/1.44.0",
+            Self::V1_45 => "https://opentelemetry.io/schemas/1.45.0",
+        }
+    }
+
     /// A record's offset, an integer.
     #[must_use]
     pub const fn kafka_offset(self) -> &'static str {

@@ -106,6 +106,17 @@ impl Publisher {
         self.request(true, deadline).await
     }
 
+    /// How many records are on their way: published, and not reported yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.core().outstanding(None)
+    }
+
+    #[cfg(feature = "otel")]
+    pub(crate) fn downgrade(&self) -> WeakPublisher {
+        WeakPublisher(Arc::downgrade(&self.handle))
+    }
+
     async fn request(&self, closes: bool, deadline: Duration) -> Flushed {
         let (reply, answer) = oneshot::channel();
         self.core().request(Request {
@@ -120,6 +131,22 @@ impl Publisher {
 
     fn core(&self) -> &Core {
         &self.handle.0
+    }
+}
+
+/// A publisher that may be gone.
+#[cfg(feature = "otel")]
+pub(crate) struct WeakPublisher(std::sync::Weak<Handle>);
+
+#[cfg(feature = "otel")]
+impl WeakPublisher {
+    pub(crate) fn upgrade(&self) -> Option<Publisher> {
+        let handle = self.0.upgrade()?;
+        Some(Publisher {
+            records: PollSemaphore::new(Arc::clone(&handle.0.capacity.records)),
+            handle,
+            permit: None,
+        })
     }
 }
 

@@ -74,7 +74,12 @@ impl Memory {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) >= self.limit
+        self.taken() >= self.limit
+    }
+
+    /// Bytes.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 
     fn release(&self, bytes: usize) {

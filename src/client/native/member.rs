@@ -1,7 +1,7 @@
 //! What a consumer knows without asking a broker.
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
+use std::{ffi::CString, ptr};
 
 use rdkafka::{
     bindings as rd,
@@ -47,4 +47,21 @@ pub(crate) fn known_end<C: ConsumerContext>(
     };
     let known = result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
     known.then_some(high)
+}
+
+/// Whether there is a connection to any broker. Waits a millisecond at the most, which is not enough for
+/// the answer to what it asks, but to see whether there is somebody to ask.
+pub(crate) fn reaches_a_broker<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    let mut metadata = ptr::null();
+    // SAFETY: the client is valid while it is borrowed, and the pointer is there to be written to. It is
+    // only when there was no error; then the metadata is ours, and freed.
+    let result = unsafe {
+        let client = consumer.client().native_ptr();
+        let result = rd::rd_kafka_metadata(client, 0, ptr::null_mut(), &mut metadata, 1);
+        if result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            rd::rd_kafka_metadata_destroy(metadata);
+        }
+        result
+    };
+    result != RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT
 }

@@ -184,7 +184,7 @@ impl Driver {
             match result {
                 Ok(()) => {
                     self.commits.last_error = None;
-                    self.summary.commits += 1;
+                    self.control.meters.commits.add_one();
                     self.summary.committed.insert((topic, partition), offset);
                     if let Some(lane) = self.lanes.get_mut(&pending.generation)
                         && lane.committing == Some(pending.written)
@@ -206,7 +206,7 @@ impl Driver {
         pending: &Pending,
         code: i32,
     ) {
-        self.summary.commits_refused += 1;
+        self.control.meters.commits_refused.add_one();
         let meaning = codes::meaning(Operation::Commit, code);
         if let Some(lane) = self.lanes.get_mut(&pending.generation)
             && lane.committing == Some(pending.written)

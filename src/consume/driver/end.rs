@@ -95,6 +95,9 @@ impl Driver {
         };
         let meaning = codes::meaning(operation, code);
         self.hooks.tell(Moment::Error(escape(reason).into_owned()));
+        if code == RDKafkaErrorCode::AllBrokersDown as i32 {
+            self.control.meters.lost_brokers();
+        }
         let same = self.last_error.replace(code) == Some(code);
         // Each missing topic is worth a line, and librdkafka says it once.
         let news = !same || meaning == Meaning::TopicMissing;
@@ -124,6 +127,8 @@ impl Driver {
     pub(super) fn finish(&mut self) -> Result<Summary, ServeError> {
         self.close_all_lanes();
         let mut summary = mem::take(&mut self.summary);
+        summary.commits = self.control.meters.commits.get();
+        summary.commits_refused = self.control.meters.commits_refused.get();
         for counts in &self.counts {
             summary.acked += counts.acked.get();
             summary.skipped += counts.skipped.get();

@@ -362,12 +362,17 @@ impl Driver {
         }
     }
 
-    /// Looks at every lane now and then.
+    /// Looks at every lane now and then, and for brokers that are back: librdkafka tells only that all
+    /// of them are gone.
     pub(super) fn look_at_lanes(&mut self) {
         if self.looked_at.is_some_and(|at| at.elapsed() < super::LOOK) {
             return;
         }
         self.looked_at = Some(Instant::now());
+        let meters = &self.control.meters;
+        if meters.brokers_reachable() != Some(true) && member::reaches_a_broker(&self.consumer) {
+            meters.heard();
+        }
         for lane in self.lanes.values().filter(|lane| !lane.stopped) {
             let Origin {
                 topic, partition, ..

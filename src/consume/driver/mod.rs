@@ -209,7 +209,8 @@ impl Driver {
         let consumer = connect(&config, &wake)?;
         hooks.tell(Moment::Created);
         let on_relief = wake.clone();
-        let memory = Memory::new(limits.held_bytes, move || on_relief.wake());
+        let memory = Arc::new(Memory::new(limits.held_bytes, move || on_relief.wake()));
+        let _ = control.meters.memory.set(Arc::clone(&memory));
         let counts = dispatchers.iter().map(|one| Arc::clone(&one.counts));
         let counts = counts.collect();
         let dispatchers = dispatchers.into_iter().map(|one| Dispatcher {
@@ -235,7 +236,7 @@ impl Driver {
             events,
             hooks,
             unread: Unread::new(wake),
-            memory: Arc::new(memory),
+            memory,
             starved: BTreeSet::new(),
             generation: 0,
             revocation: None,
@@ -320,6 +321,7 @@ impl Driver {
                 None => break,
             }
         }
+        self.control.meters.polled();
         let notes = consumer.context().take();
         self.serve_commit_results(notes.commits);
         for (code, reason) in notes.errors {
@@ -386,5 +388,6 @@ impl Drop for Driver {
         self.consumer.context().close();
         self.control.refuse_requests();
         self.control.views.clear();
+        self.control.meters.ended();
     }
 }

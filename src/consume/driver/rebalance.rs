@@ -42,11 +42,13 @@ enum Stage {
 impl Driver {
     /// Takes the group's next event up, one at a time.
     pub(super) fn serve_rebalances(&mut self) {
-        while self.revocation.is_none() {
-            match self.consumer.context().next_rebalance() {
-                Some(Rebalance::Assign(partitions)) => self.assign(&partitions),
-                Some(Rebalance::Revoke(partitions)) => self.revoke(partitions),
-                None => break,
+        while self.revocation.is_none()
+            && let Some(rebalance) = self.consumer.context().next_rebalance()
+        {
+            self.control.meters.rebalances.add_one();
+            match rebalance {
+                Rebalance::Assign(partitions) => self.assign(&partitions),
+                Rebalance::Revoke(partitions) => self.revoke(partitions),
             }
         }
     }

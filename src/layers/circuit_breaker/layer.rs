@@ -124,7 +124,24 @@ pub struct CircuitMonitor {
     circuits: Arc<Circuits>,
 }
 
+/// A monitor that keeps nothing alive.
+#[cfg(feature = "otel")]
+pub(crate) struct WeakMonitor(std::sync::Weak<Circuits>);
+
+#[cfg(feature = "otel")]
+impl WeakMonitor {
+    pub(crate) fn upgrade(&self) -> Option<CircuitMonitor> {
+        let circuits = self.0.upgrade()?;
+        Some(CircuitMonitor { circuits })
+    }
+}
+
 impl CircuitMonitor {
+    #[cfg(feature = "otel")]
+    pub(crate) fn downgrade(&self) -> WeakMonitor {
+        WeakMonitor(Arc::downgrade(&self.circuits))
+    }
+
     /// The state. With a circuit for each scope: closed while all are, and open otherwise.
     #[must_use]
     pub fn state(&self) -> CircuitState {

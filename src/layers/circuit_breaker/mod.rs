@@ -60,5 +60,7 @@ mod window;
 
 pub use self::circuit::{CircuitOpen, CircuitState};
 pub use self::future::ResponseFuture;
+#[cfg(feature = "otel")]
+pub(crate) use self::layer::WeakMonitor;
 pub use self::layer::{CircuitBreakerLayer, CircuitMonitor};
 pub use self::service::CircuitBreaker;
