@@ -26,7 +26,8 @@ pub struct ConsumerStats {
     pub retried: u64,
     /// How often a record was put off without counting an attempt.
     pub deferred: u64,
-    /// Calls that ended when their partition had been given up: what came of them changed nothing.
+    /// Calls that were still running when their partition was given up: they were cut off, or what came
+    /// of them changed nothing. Whoever gets the partition next handles their records again.
     pub stale_completions: u64,
     /// How often the group gave the consumer partitions, or took some away: 1 for each assignment and
     /// each revocation.

@@ -171,7 +171,7 @@ pub mod metric {
     pub const POLL_AGE: &str = "kafka_tower.consumer.poll_age";
     /// Assignments and revocations: a counter of [`REBALANCES_UNIT`].
     pub const REBALANCES: &str = "kafka_tower.consumer.rebalances";
-    /// Calls that ended after their partition had been given up: a counter of [`MESSAGES`].
+    /// Calls that were still running when their partition was given up: a counter of [`MESSAGES`].
     pub const STALE_COMPLETIONS: &str = "kafka_tower.consumer.stale_completions";
     /// Offsets that Kafka confirmed as committed: a counter of [`COMMITS_UNIT`].
     pub const COMMITS: &str = "kafka_tower.consumer.commits";

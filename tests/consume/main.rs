@@ -21,4 +21,5 @@ mod seek;
 mod shutdown;
 mod spawned;
 mod stack;
+mod stats;
 mod unhandled;

@@ -63,6 +63,7 @@ impl Engine {
 
     /// A call was dropped.
     pub(crate) fn cancel(&mut self, mut dispatch: Dispatch, why: Undone) {
+        self.counts.stale.add_one();
         if self.ended(&mut dispatch) {
             let offset = dispatch.record.offset();
             let attempt = dispatch.record.attempt();

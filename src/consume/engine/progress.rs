@@ -128,7 +128,7 @@ pub(crate) struct Counts {
     pub(crate) moved: Count,
     pub(crate) retried: Count,
     pub(crate) deferred: Count,
-    /// Completions that came after their lane had ended.
+    /// Calls that were running when their lane was given up: cut off, or complete too late.
     pub(crate) stale: Count,
 }
 

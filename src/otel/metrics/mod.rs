@@ -46,7 +46,6 @@ impl OtelMetrics {
     }
 
     /// To choose the meter, or the version of the conventions.
-    #[must_use]
     pub fn builder() -> OtelMetricsBuilder {
         OtelMetricsBuilder::default()
     }

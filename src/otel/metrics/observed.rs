@@ -93,7 +93,7 @@ impl Observed<'_> {
             (
                 metric::STALE_COMPLETIONS,
                 metric::MESSAGES,
-                "Calls that ended when their partition had been given up.",
+                "Calls that were still running when their partition was given up.",
             ),
             |stats| stats.stale_completions,
         );

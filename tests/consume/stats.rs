@@ -1,0 +1,138 @@
+//! What a consumer counts, and how it is.
+
+use std::{future::pending, time::Duration};
+
+use kafka_tower::{ConsumerStats, Outcome, testing::Request};
+use tokio::time::interval;
+
+use crate::{
+    bed::{Bed, Calls, Running, soon},
+    support::run,
+};
+
+/// Waits until the numbers are as wanted, and gives them.
+async fn stats(
+    running: &Running,
+    what: &str,
+    wanted: impl Fn(&ConsumerStats) -> bool,
+) -> ConsumerStats {
+    let mut often = interval(Duration::from_millis(10));
+    soon(what, async {
+        loop {
+            let stats = running.handle.stats();
+            if wanted(&stats) {
+                return stats;
+            }
+            often.tick().await;
+        }
+    })
+    .await
+}
+
+#[test]
+fn outcomes_are_counted_while_it_runs_and_stay_afterwards() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.publish(0, 6).await;
+        let calls = Calls::default();
+        let service = calls.service(async |record| {
+            let after = Duration::ZERO;
+            Ok(match (record.offset(), record.attempt()) {
+                (1, _) => Outcome::Skip,
+                (2, 1) => Outcome::Retry { after: None },
+                (3, _) if record.extensions().is_empty() && record.attempt() == 1 => {
+                    Outcome::Retry { after: Some(after) }
+                }
+                (4, _) => kafka_tower::Delivery::new("u", 0, 0, "1".into()).into(),
+                _ => Outcome::Ack,
+            })
+        });
+        let running = Running::start(bed.settings(), service);
+        let handle = running.handle.clone();
+        let seen = stats(&running, "all are done", |stats| {
+            stats.commits > 0 && stats.acked == 4
+        });
+        let seen = seen.await;
+        assert_eq!((seen.skipped, seen.moved, seen.retried), (1, 1, 2));
+        assert_eq!((seen.deferred, seen.stale_completions), (0, 0));
+        assert_eq!((seen.rebalances, seen.members), (1, 1));
+        let summary = running.stop().await;
+        let after = handle.stats();
+        assert_eq!(after.acked, summary.acked);
+        assert_eq!(after.commits, summary.commits);
+        assert_eq!(after.commits_refused, summary.commits_refused);
+        assert_eq!((after.members, after.since_poll), (0, None));
+        assert_eq!((after.bytes_held, after.brokers_reachable), (0, None));
+    });
+}
+
+#[test]
+fn deferrals_and_what_hangs_at_the_end_are_counted() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.publish_keys(0, &[Some("a"), Some("b"), Some("c")])
+            .await;
+        let calls = Calls::default();
+        let service = calls.service(async |record| match record.offset() {
+            0 => Ok(Outcome::Defer {
+                after: Duration::from_secs(3600),
+            }),
+            1 => pending().await,
+            _ => Ok(Outcome::Ack),
+        });
+        let settings = bed.settings().ordering(kafka_tower::Ordering::Key);
+        let settings = settings.drain_timeout(Duration::from_millis(20));
+        let running = Running::start(settings, service);
+        calls.of(0, 1).await;
+        running.runs(0).await;
+        let seen = stats(&running, "one was put off", |stats| stats.deferred == 1).await;
+        assert!(seen.bytes_held > 0);
+        assert_eq!(seen.stale_completions, 0);
+        let handle = running.handle.clone();
+        running.stop().await;
+        assert_eq!(handle.stats().stale_completions, 1);
+    });
+}
+
+#[test]
+fn refused_commits_and_lost_brokers_are_seen() {
+    run(async {
+        let bed = Bed::embedded(1).await;
+        let kafka = bed.mock().expect("an embedded cluster");
+        bed.publish(0, 1).await;
+        // 14: the coordinator is loading.
+        kafka.fail_next(Request::OffsetCommit, 2, 14);
+        let calls = Calls::default();
+        let running = Running::start(bed.settings(), calls.acking());
+        assert_eq!(running.handle.stats().brokers_reachable, None);
+        let seen = stats(&running, "it is committed at last", |stats| {
+            stats.commits > 0
+        })
+        .await;
+        assert_eq!(seen.commits_refused, 2);
+        let reaches =
+            |reaches| move |stats: &ConsumerStats| stats.brokers_reachable == Some(reaches);
+        stats(&running, "the broker is there", reaches(true)).await;
+        kafka.broker_down(1).expect("a broker");
+        let seen = stats(&running, "it is gone", reaches(false)).await;
+        assert!(seen.since_poll.is_some());
+        kafka.broker_up(1).expect("a broker");
+        stats(&running, "it is back", reaches(true)).await;
+        running.stop().await;
+    });
+}
+
+#[test]
+fn members_are_added_up_and_so_are_rebalances() {
+    run(async {
+        let bed = Bed::new(2).await;
+        bed.fill(3).await;
+        let calls = Calls::default();
+        let running = Running::start_with(bed.settings(), calls.acking(), |serve| serve.members(2));
+        let seen = stats(&running, "both are there", |stats| {
+            stats.members == 2 && stats.rebalances >= 2 && stats.acked >= 6
+        });
+        assert!(seen.await.since_poll.is_some());
+        running.stop().await;
+    });
+}
