@@ -20,7 +20,10 @@ use kafka_tower::{
         CircuitBreakerLayer, DeadLetter, FallbackLayer, RateLimitLayer, ServiceBuilderExt,
         dead_letter::DeadLetterBudget,
     },
+    otel::OtelMetrics,
 };
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::metrics::{ManualReader, SdkMeterProvider};
 use tower::{Service, ServiceBuilder, layer::util::Identity};
 
 const RECORDS: u32 = 500_000;
@@ -151,6 +154,12 @@ fn main() {
     let budget = DeadLetterBudget::new()
         .max_consecutive(10)
         .max_ratio(0.1, 1000);
+    let provider = SdkMeterProvider::builder()
+        .with_reader(ManualReader::builder().build())
+        .build();
+    let sdk = OtelMetrics::builder()
+        .meter(provider.meter("bench"))
+        .build();
     let breaker = || CircuitBreakerLayer::consecutive(5, second);
     both_sides! { publish, consume:
         "retry" => builder().retry_with(Backoff::default());
@@ -163,6 +172,9 @@ fn main() {
         );
         "throttle" => builder().throttle(RateLimitLayer::new(1_000_000_000, second));
         "catch_panic" => builder().catch_panic();
+        "kafka_metrics that do nothing" => builder().kafka_metrics(());
+        "kafka_metrics to no SDK" => builder().kafka_metrics(OtelMetrics::new());
+        "kafka_metrics to the SDK" => builder().kafka_metrics(sdk.clone());
         "dead_letter, retry, catch_panic" =>
             builder().dead_letter(dead()).retry_with(Backoff::default()).catch_panic();
     }

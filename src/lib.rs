@@ -39,6 +39,7 @@
 //!
 //! * `json` (default): [`ProducerRecord::json`]
 //! * `anyhow`: errors inside an `anyhow::Error` are classified by their own type
+//! * `otel`: [`otel`] with metrics by OpenTelemetry's API
 //! * `testing`: the module `testing`, with an embedded broker
 //! * `ssl`, `ssl-vendored`, `sasl`, `zstd`, `cmake-build`: rdkafka's own, passed through
 

@@ -41,8 +41,8 @@ pub struct ConsumerStats {
     pub bytes_held: usize,
     /// Members that run.
     pub members: usize,
-    /// How long ago the member that polled least lately did so. That is below a second however slow the
-    /// service is. `None` while none runs.
+    /// How long ago the member that polled least lately did so: 50 ms or so, however slow the service is,
+    /// and some seconds while the group's coordinator is asked for offsets. `None` while none runs.
     pub since_poll: Option<Duration>,
     /// Whether brokers can be reached, as far as is known: `None` before the first answer, `false` while
     /// a member has lost all of them.

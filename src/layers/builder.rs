@@ -22,7 +22,8 @@ use super::{
 /// use std::time::Duration;
 /// use kafka_tower::{
 ///     Backoff, BoxError, Consumer, ConsumerRecord, Jitter, ProducerRecord, ProducerSettings,
-///     PublishExt, Publisher, layers::{CircuitBreakerLayer, DeadLetter, ServiceBuilderExt}, serve,
+///     PublishExt, Publisher, layers::{CircuitBreakerLayer, DeadLetter, ServiceBuilderExt, metrics::Field},
+///     serve,
 /// };
 /// use tower::{ServiceBuilder, service_fn};
 ///
@@ -36,7 +37,12 @@ use super::{
 /// let publisher = Publisher::new(ProducerSettings::high_reliability("localhost:9092"))?;
 /// let backoff = Backoff::exponential(Duration::from_millis(100)..=Duration::from_secs(5));
 ///
+/// let metrics = |name: &'static str, value: f64, fields: &[Field<'_>]| {
+///     println!("{name} {value} {fields:?}");
+/// };
+///
 /// let orders = ServiceBuilder::new()
+///     .kafka_metrics(metrics)
 ///     .message_id()
 ///     .ordered_by_key()
 ///     .dead_letter(DeadLetter::to(publisher.clone()))
@@ -46,6 +52,7 @@ use super::{
 /// orders.send(ProducerRecord::to("orders").key("42").payload("{}")).await?;
 ///
 /// let handler = ServiceBuilder::new()
+///     .kafka_metrics(metrics)
 ///     .dead_letter(DeadLetter::to(publisher).group("order-service"))
 ///     .retry_with(backoff.max_attempts(5))
 ///     .timeout(Duration::from_secs(10))

@@ -2,7 +2,7 @@
 
 use std::{future::pending, time::Duration};
 
-use kafka_tower::{ConsumerStats, Outcome, testing::Request};
+use kafka_tower::{ConsumerStats, Delivery, Ordering, Outcome, testing::Request};
 use tokio::time::interval;
 
 use crate::{
@@ -36,14 +36,10 @@ fn outcomes_are_counted_while_it_runs_and_stay_afterwards() {
         bed.publish(0, 6).await;
         let calls = Calls::default();
         let service = calls.service(async |record| {
-            let after = Duration::ZERO;
             Ok(match (record.offset(), record.attempt()) {
                 (1, _) => Outcome::Skip,
-                (2, 1) => Outcome::Retry { after: None },
-                (3, _) if record.extensions().is_empty() && record.attempt() == 1 => {
-                    Outcome::Retry { after: Some(after) }
-                }
-                (4, _) => kafka_tower::Delivery::new("u", 0, 0, "1".into()).into(),
+                (2 | 3, 1) => Outcome::Retry { after: None },
+                (4, _) => Delivery::new("u", 0, 0, "1".into()).into(),
                 _ => Outcome::Ack,
             })
         });
@@ -80,7 +76,7 @@ fn deferrals_and_what_hangs_at_the_end_are_counted() {
             1 => pending().await,
             _ => Ok(Outcome::Ack),
         });
-        let settings = bed.settings().ordering(kafka_tower::Ordering::Key);
+        let settings = bed.settings().ordering(Ordering::Key);
         let settings = settings.drain_timeout(Duration::from_millis(20));
         let running = Running::start(settings, service);
         calls.of(0, 1).await;
@@ -100,8 +96,8 @@ fn refused_commits_and_lost_brokers_are_seen() {
         let bed = Bed::embedded(1).await;
         let kafka = bed.mock().expect("an embedded cluster");
         bed.publish(0, 1).await;
-        // 14: the coordinator is loading.
-        kafka.fail_next(Request::OffsetCommit, 2, 14);
+        // It timed out, more often than the client tries by itself.
+        kafka.fail_next(Request::OffsetCommit, 7, 7);
         let calls = Calls::default();
         let running = Running::start(bed.settings(), calls.acking());
         assert_eq!(running.handle.stats().brokers_reachable, None);
@@ -109,7 +105,7 @@ fn refused_commits_and_lost_brokers_are_seen() {
             stats.commits > 0
         })
         .await;
-        assert_eq!(seen.commits_refused, 2);
+        assert!(seen.commits_refused > 0);
         let reaches =
             |reaches| move |stats: &ConsumerStats| stats.brokers_reachable == Some(reaches);
         stats(&running, "the broker is there", reaches(true)).await;
@@ -118,7 +114,9 @@ fn refused_commits_and_lost_brokers_are_seen() {
         assert!(seen.since_poll.is_some());
         kafka.broker_up(1).expect("a broker");
         stats(&running, "it is back", reaches(true)).await;
-        running.stop().await;
+        let handle = running.handle.clone();
+        let summary = running.stop().await;
+        assert_eq!(handle.stats().commits_refused, summary.commits_refused);
     });
 }
 
