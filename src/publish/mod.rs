@@ -17,7 +17,7 @@ pub use self::ext::PublishExt;
 pub use self::flushed::Flushed;
 pub use self::future::DeliveryFuture;
 pub use self::publisher::Publisher;
-pub use self::send_queue::SendQueue;
 #[cfg(feature = "otel")]
 pub(crate) use self::publisher::WeakPublisher;
+pub use self::send_queue::SendQueue;
 pub use self::settings::{Acks, Compression, Partitioner, ProducerSettings};
