@@ -6,129 +6,51 @@
 mod calls;
 #[cfg(all(test, loom))]
 mod models;
+mod orders;
+mod permits;
+mod seat;
+mod seated;
 mod woken;
 
 use std::{
     future::poll_fn,
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     task::{Context, Poll},
     time::Instant,
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc::UnboundedReceiver, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc::UnboundedReceiver},
     time::Sleep,
 };
-use tokio_util::sync::PollSemaphore;
 use tower::Service;
 
 use self::{
     calls::Calls,
+    permits::Permits,
+    seat::Farewell,
+    seated::{Begun, Seated},
     woken::{Part, Woken},
 };
-use super::{
-    control::Wake,
-    engine::{Bounds, Counts, Dispatch, Engine, Moment, News, Opening},
-    summary::Undone,
-    unread,
+pub(super) use self::{
+    orders::{NewLane, Order},
+    seat::{Event, Reporter, Seat},
 };
+use super::engine::{Dispatch, Engine, Moment};
 use crate::{
-    error::{BoxError, PanicError},
-    record::{ConsumerRecord, Outcome, chunk::Origin},
+    error::BoxError,
+    record::{ConsumerRecord, Outcome},
 };
 
 /// How many records of a lane are dispatched before the next lane has its turn.
 const BURST: usize = 64;
 /// How many are dispatched before the other tasks of the runtime have theirs.
 const TURN: usize = 1024;
-
-/// What a dispatcher is told.
-pub(super) enum Order {
-    Open(NewLane),
-    Records(u64, Vec<ConsumerRecord>),
-    End(u64, i64),
-    Grant(u64),
-    /// Or lets it go on; answered when it is done.
-    Pause(u64, bool, Option<oneshot::Sender<()>>),
-    /// No new dispatch.
-    Stop(u64),
-    StopAll,
-    /// Drop what is running.
-    Cancel(u64, Undone),
-    Close(u64),
-}
-
-impl Order {
-    /// Whether it is not to wait for the end of a turn.
-    pub(super) fn is_pressing(&self) -> bool {
-        matches!(
-            self,
-            Self::Pause(..) | Self::Stop(_) | Self::StopAll | Self::Cancel(..) | Self::Close(_)
-        )
-    }
-}
-
-pub(super) struct NewLane {
-    pub(super) generation: u64,
-    pub(super) origin: Arc<Origin>,
-    pub(super) opening: Opening,
-    pub(super) bell: Arc<unread::Bell>,
-}
-
-/// What a dispatcher tells.
-pub(super) enum Event {
-    News(News),
-    /// `poll_ready` failed, with this offset in hand.
-    ServiceEnded(u64, i64, BoxError),
-    /// What was begun in a closed lane, and is not complete.
-    Closed(u64, Vec<(i64, Undone)>),
-    /// The dispatcher of this number is no more.
-    Gone(usize),
-}
-
-/// What a dispatcher is made of.
-pub(super) struct Seat {
-    pub(super) number: usize,
-    pub(super) orders: UnboundedReceiver<Order>,
-    /// Set behind an order that is not to wait for the end of a turn.
-    pub(super) pressing: Arc<AtomicBool>,
-    pub(super) reporter: Reporter,
-    pub(super) bounds: Bounds,
-    pub(super) counts: Arc<Counts>,
-    /// One for each record that may be running, shared by all dispatchers.
-    pub(super) permits: Arc<Semaphore>,
-    pub(super) spawn_handlers: bool,
-    pub(super) started: Instant,
-}
-
-pub(super) struct Reporter {
-    pub(super) events: mpsc::Sender<Event>,
-    pub(super) wake: Wake,
-}
-
-impl Reporter {
-    fn tell(&self, event: Event) {
-        // The poll thread is gone only when nobody wants to know any more.
-        let _ = self.events.send(event);
-        self.wake.wake();
-    }
-}
-
-/// Says that the dispatcher is gone, also when its task panics or is dropped.
-struct Farewell(usize, Reporter);
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        self.1.tell(Event::Gone(self.0));
-    }
-}
 
 /// Runs until nobody gives orders any more.
 pub(super) async fn run<M, S>(make: Arc<M>, seat: Seat)
@@ -148,9 +70,7 @@ where
         orders: seat.orders,
         pressing: seat.pressing,
         farewell: Farewell(seat.number, seat.reporter),
-        permits: PollSemaphore::new(seat.permits),
-        spare: None,
-        queued: false,
+        permits: Permits::new(seat.permits),
         spawn: seat.spawn_handlers,
         started: seat.started,
         timer: None,
@@ -170,11 +90,7 @@ struct Dispatcher<M, S: Service<ConsumerRecord>> {
     orders: UnboundedReceiver<Order>,
     pressing: Arc<AtomicBool>,
     farewell: Farewell,
-    permits: PollSemaphore,
-    /// For the next call.
-    spare: Option<OwnedSemaphorePermit>,
-    /// In the queue for a permit.
-    queued: bool,
+    permits: Permits,
     spawn: bool,
     started: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -182,13 +98,6 @@ struct Dispatcher<M, S: Service<ConsumerRecord>> {
 
 /// What belongs to a running call.
 type Job = (Dispatch, OwnedSemaphorePermit);
-
-struct Seated<S> {
-    origin: Arc<Origin>,
-    service: Option<S>,
-    ready: woken::Bell,
-    unread: Arc<unread::Bell>,
-}
 
 impl<M, S> Dispatcher<M, S>
 where
@@ -218,76 +127,8 @@ where
             }
         }
         // Another dispatcher may need it.
-        self.spare = None;
-        if self.queued && !self.engine.has_ready() {
-            // What is waited for comes to someone who has no use for it any more.
-            self.permits = PollSemaphore::new(self.permits.clone_inner());
-            self.queued = false;
-        }
+        self.permits.release(self.engine.has_ready());
         Poll::Pending
-    }
-
-    fn take_orders(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.pressing.store(false, Ordering::SeqCst);
-        loop {
-            match self.orders.poll_recv(context) {
-                Poll::Ready(Some(order)) => self.obey(order),
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    }
-
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::Open(lane) => self.open(lane),
-            Order::Records(generation, records) => self.engine.arrive(generation, records),
-            Order::End(generation, offset) => self.engine.arrive_end(generation, offset),
-            Order::Grant(generation) => self.engine.grant(generation),
-            Order::Pause(generation, paused, done) => {
-                if self.engine.pause(generation, paused)
-                    && let Some(done) = done
-                {
-                    let _ = done.send(());
-                }
-            }
-            Order::Stop(generation) => self.engine.stop(generation),
-            Order::StopAll => self.engine.stop_all(),
-            Order::Cancel(generation, why) => self.cancel(generation, why),
-            Order::Close(generation) => {
-                self.cancel(generation, Undone::Cancelled);
-                if let Some((place, undone)) = self.engine.close(generation) {
-                    let seated = self.lanes[place as usize].take();
-                    // The service's destructor is the user's code.
-                    let _ = catch_unwind(AssertUnwindSafe(|| drop(seated)));
-                    self.tell(Event::Closed(generation, undone));
-                }
-            }
-        }
-    }
-
-    fn open(&mut self, lane: NewLane) {
-        let place = self.engine.open(lane.generation, lane.opening);
-        let seated = Seated {
-            origin: lane.origin,
-            service: None,
-            ready: self.woken.bell(Part::Service(place)),
-            unread: lane.bell,
-        };
-        let index = place as usize;
-        if index == self.lanes.len() {
-            self.lanes.push(None);
-        }
-        self.lanes[index] = Some(seated);
-    }
-
-    fn cancel(&mut self, generation: u64, why: Undone) {
-        let calls = self
-            .calls
-            .cancel(|(dispatch, _)| dispatch.generation() == generation);
-        for (dispatch, _permit) in calls {
-            self.engine.cancel(dispatch, why);
-        }
     }
 
     /// Polls what was woken; whether there was any.
@@ -299,7 +140,7 @@ where
             match part {
                 Part::Call(place) => {
                     if let Some(((dispatch, permit), answer)) = self.calls.poll(place) {
-                        self.spare.get_or_insert(permit);
+                        self.permits.give_back(permit);
                         self.engine.finish(dispatch, answer, now);
                     }
                 }
@@ -317,7 +158,7 @@ where
             if dispatched > 0 && self.pressing.load(Ordering::Relaxed) {
                 break;
             }
-            if !self.has_permit(context) {
+            if !self.permits.poll_spare(context) {
                 break;
             }
             let Some(place) = self.engine.next_lane() else {
@@ -335,17 +176,6 @@ where
         dispatched
     }
 
-    /// Whether there is a permit for the next call; the task is woken when there is.
-    fn has_permit(&mut self, context: &mut Context<'_>) -> bool {
-        if self.spare.is_none() {
-            match self.permits.poll_acquire(context) {
-                Poll::Ready(permit) => (self.spare, self.queued) = (permit, false),
-                Poll::Pending => self.queued = true,
-            }
-        }
-        self.spare.is_some()
-    }
-
     /// Dispatches some records of one lane; how many it were.
     fn dispatch_lane(&mut self, context: &mut Context<'_>, place: u32, now: Moment) -> usize {
         for nth in 0..BURST {
@@ -354,7 +184,7 @@ where
                 self.engine.list(place);
                 return nth;
             }
-            if !self.has_permit(context) {
+            if !self.permits.poll_spare(context) {
                 // Someone's comes back: the lane is to be looked at then.
                 self.engine.list(place);
                 return nth;
@@ -394,7 +224,7 @@ where
                 Ok(answer) => self.engine.finish(dispatch, answer, now),
                 Err(place) => {
                     self.engine.running(&mut dispatch);
-                    let permit = self.spare.take().expect("taken before the call");
+                    let permit = self.permits.take().expect("taken before the call");
                     self.calls.keep(place, (dispatch, permit));
                 }
             },
@@ -427,49 +257,5 @@ where
 
     fn tell(&self, event: Event) {
         self.farewell.1.tell(event);
-    }
-}
-
-/// What came of the attempt to call a service.
-enum Begun<F> {
-    Called(F),
-    Unready,
-    /// It can't be called any more.
-    Ended(BoxError),
-    Panicked(PanicError),
-}
-
-impl<S> Seated<S>
-where
-    S: Service<ConsumerRecord, Error: Into<BoxError>>,
-{
-    /// Calls the service, if it is ready; `begin` is called just before.
-    fn begin(
-        &mut self,
-        make: &impl Fn(&str, i32) -> S,
-        record: ConsumerRecord,
-        begin: impl FnOnce(),
-    ) -> Begun<S::Future> {
-        let Self {
-            origin,
-            service,
-            ready,
-            ..
-        } = self;
-        let begun = catch_unwind(AssertUnwindSafe(|| {
-            // Made with a record in hand, so that a panic here is that record's failure.
-            let service = service.get_or_insert_with(|| make(&origin.topic, origin.partition));
-            ready.rearm();
-            let mut context = Context::from_waker(ready.waker());
-            match service.poll_ready(&mut context) {
-                Poll::Ready(Ok(())) => {
-                    begin();
-                    Begun::Called(service.call(record))
-                }
-                Poll::Ready(Err(error)) => Begun::Ended(error.into()),
-                Poll::Pending => Begun::Unready,
-            }
-        }));
-        begun.unwrap_or_else(|panic| Begun::Panicked(PanicError::new(panic)))
     }
 }

@@ -11,8 +11,8 @@ use loom::{future::block_on, sync::atomic::AtomicUsize};
 
 use super::*;
 use crate::{
-    consume::{engine::Progress, unread::Unread},
-    record::Lease,
+    consume::{control::Wake, engine::Progress, unread::Unread},
+    record::{Lease, chunk::Origin},
     sync::{AtomicWaker, atomic::Ordering, thread},
 };
 

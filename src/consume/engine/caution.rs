@@ -1,3 +1,5 @@
+use super::lane::{Dispatch, Found, Lane};
+
 /// How many records are tried together while it isn't known which of them kills the process.
 const GROUP: i64 = 64;
 
@@ -60,6 +62,65 @@ impl Caution {
     pub(super) fn grant(&mut self) {
         if let Trial::Asked(from, to) = self.trial {
             self.trial = Trial::Granted(from, to);
+        }
+    }
+}
+
+impl Lane {
+    /// Lets a record through, or keeps it for later, in a lane that has to be careful.
+    pub(super) fn admit(&mut self, dispatch: Dispatch, found: &mut Found) -> Option<Dispatch> {
+        let Some(caution) = &mut self.caution else {
+            return Some(dispatch);
+        };
+        let offset = dispatch.record.offset();
+        let is_past = offset >= caution.until && !dispatch.begun;
+        if is_past && self.running == 0 {
+            self.caution = None;
+            self.progress
+                .change_attempts(|attempts| attempts.trial = None);
+            return Some(dispatch);
+        }
+        let admission = match is_past {
+            // Beside a trial it would end it: what dies in it would never be tried alone.
+            true => Admission::Wait,
+            false => caution.admit(offset, self.running),
+        };
+        match admission {
+            Admission::Go => return Some(dispatch),
+            Admission::Wait => {}
+            Admission::Ask(from, to) => {
+                found.trial = true;
+                let attempt = dispatch.record.attempt();
+                self.progress.change_attempts(|attempts| {
+                    attempts.trial = Some((from, to));
+                    if to == from + 1 {
+                        attempts.made.insert(from, attempt);
+                    }
+                });
+                self.has_attempts |= to == from + 1;
+            }
+        }
+        self.runnable.push_front(dispatch);
+        None
+    }
+
+    /// A trial of one record that was written down and never begun was no attempt.
+    pub(super) fn take_back_a_trial(&mut self) {
+        if self.caution.is_none() {
+            return;
+        }
+        let Some((from, to)) = self.progress.attempts().trial else {
+            return;
+        };
+        let unbegun = |dispatch: &Dispatch| dispatch.record.offset() == from && !dispatch.begun;
+        if to == from + 1 && self.runnable.iter().any(unbegun) {
+            self.progress
+                .change_attempts(|attempts| match attempts.made.get_mut(&from) {
+                    Some(made) if *made > 1 => *made -= 1,
+                    _ => {
+                        attempts.made.remove(&from);
+                    }
+                });
         }
     }
 }

@@ -1,11 +1,11 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::{Arc, atomic::Ordering},
-    vec,
 };
 
 use super::{
-    caution::{Admission, Caution},
+    arrivals::Arrival,
+    caution::Caution,
     keys::{KeyHash, KeyHasher, Keys},
     parked::Ticket,
     progress::{Attempts, Progress},
@@ -54,31 +54,19 @@ pub(super) enum State {
 }
 
 #[derive(Debug)]
-enum Arrival {
-    Records(vec::IntoIter<ConsumerRecord>, usize),
-    End(i64),
-}
-
-/// What comes next of what has arrived.
-enum Next {
-    Record(ConsumerRecord),
-    End(i64),
-}
-
-#[derive(Debug)]
 pub(super) struct Lane {
     pub(super) generation: u64,
     pub(super) state: State,
     pub(super) progress: Arc<Progress>,
     pub(super) tracker: Tracker,
     pub(super) keys: Keys<Dispatch>,
-    arrivals: VecDeque<Arrival>,
+    pub(super) arrivals: VecDeque<Arrival>,
     /// What waited and may be dispatched now; some of it comes before what arrived.
     pub(super) runnable: VecDeque<Dispatch>,
     pub(super) running: usize,
     pub(super) parked: BTreeSet<Ticket>,
     /// Behind a key that is busy.
-    blocked: usize,
+    pub(super) blocked: usize,
     pub(super) caution: Option<Caution>,
     pub(super) gated: bool,
     /// By request.
@@ -90,8 +78,8 @@ pub(super) struct Lane {
     /// In the engine's list of lanes to look at.
     pub(super) listed: bool,
     pub(super) has_attempts: bool,
-    last_end: Option<i64>,
-    last: i64,
+    pub(super) last_end: Option<i64>,
+    pub(super) last: i64,
     pub(super) undone: Vec<(i64, Undone)>,
     /// How many were taken of what waited since something that arrived was.
     pub(super) before_arrivals: usize,
@@ -138,45 +126,6 @@ impl Lane {
         }
     }
 
-    pub(super) fn arrive(&mut self, records: Vec<ConsumerRecord>) {
-        if self.state == State::Open {
-            let count = records.len();
-            self.arrivals
-                .push_back(Arrival::Records(records.into_iter(), count));
-        }
-    }
-
-    pub(super) fn arrive_end(&mut self, offset: i64, found: &mut Found) {
-        if self.state != State::Open {
-            return;
-        }
-        match self.arrivals.is_empty() {
-            // It needs no leave to dispatch, which an empty partition may never get.
-            true => self.pass_end(offset, found),
-            false => self.arrivals.push_back(Arrival::End(offset)),
-        }
-    }
-
-    fn next_arrival(&mut self) -> Option<Next> {
-        loop {
-            match self.arrivals.front_mut()? {
-                Arrival::Records(records, count) => {
-                    if let Some(record) = records.next() {
-                        return Some(Next::Record(record));
-                    }
-                    let count = *count;
-                    self.arrivals.pop_front();
-                    self.progress.unread.fetch_sub(count, Ordering::SeqCst);
-                }
-                Arrival::End(offset) => {
-                    let offset = *offset;
-                    self.arrivals.pop_front();
-                    return Some(Next::End(offset));
-                }
-            }
-        }
-    }
-
     pub(super) fn may_dispatch(&self) -> bool {
         self.state == State::Open
             && !self.gated
@@ -214,119 +163,6 @@ impl Lane {
         }
         let dispatch = self.runnable.pop_front()?;
         self.admit(dispatch, found)
-    }
-
-    /// The next of what arrived whose key is free.
-    fn take_arrival(
-        &mut self,
-        index: u32,
-        bounds: &super::Bounds,
-        hasher: &KeyHasher,
-        found: &mut Found,
-    ) -> Option<Dispatch> {
-        while self.waiting() < bounds.max_waiting
-            && self.tracker.span_to(self.last) < bounds.max_offset_span
-        {
-            let record = match self.next_arrival()? {
-                Next::Record(record) => record,
-                Next::End(offset) => {
-                    self.pass_end(offset, found);
-                    continue;
-                }
-            };
-            let dispatch = self.arrived(index, record, bounds, hasher, found);
-            match dispatch.key {
-                Some(key) if self.keys.is_busy(key) => {
-                    let record = dispatch.record.alone();
-                    self.keys.wait(key, Dispatch { record, ..dispatch });
-                    self.blocked += 1;
-                    self.publish_waiting();
-                }
-                _ => return Some(dispatch),
-            }
-        }
-        None
-    }
-
-    fn arrived(
-        &mut self,
-        index: u32,
-        mut record: ConsumerRecord,
-        bounds: &super::Bounds,
-        hasher: &KeyHasher,
-        found: &mut Found,
-    ) -> Dispatch {
-        let offset = record.offset();
-        if offset <= self.last {
-            found.went_back = Some((self.last, offset));
-        }
-        self.last = offset;
-        if self.has_attempts
-            && let Some(made) = self.progress.made(offset)
-        {
-            record = record.with_attempt(made.saturating_add(1));
-        }
-        let key = match bounds.ordering {
-            policy::Ordering::Key => record.key().map(|key| hasher.hash(key)),
-            policy::Ordering::Partition | policy::Ordering::Unordered => None,
-        };
-        Dispatch {
-            number: self.tracker.arrive(offset),
-            record,
-            lane: index,
-            generation: self.generation,
-            key,
-            holds_key: false,
-            begun: false,
-            running: false,
-        }
-    }
-
-    fn pass_end(&mut self, offset: i64, found: &mut Found) {
-        if self.tracker.end(offset) {
-            self.progress.set_watermark(self.tracker.watermark());
-        }
-        if self.last_end.is_none_or(|last| last < offset) {
-            self.last_end = Some(offset);
-            found.end = Some(offset);
-        }
-    }
-
-    /// Lets a record through, or keeps it for later, in a lane that has to be careful.
-    fn admit(&mut self, dispatch: Dispatch, found: &mut Found) -> Option<Dispatch> {
-        let Some(caution) = &mut self.caution else {
-            return Some(dispatch);
-        };
-        let offset = dispatch.record.offset();
-        let is_past = offset >= caution.until && !dispatch.begun;
-        if is_past && self.running == 0 {
-            self.caution = None;
-            self.progress
-                .change_attempts(|attempts| attempts.trial = None);
-            return Some(dispatch);
-        }
-        let admission = match is_past {
-            // Beside a trial it would end it: what dies in it would never be tried alone.
-            true => Admission::Wait,
-            false => caution.admit(offset, self.running),
-        };
-        match admission {
-            Admission::Go => return Some(dispatch),
-            Admission::Wait => {}
-            Admission::Ask(from, to) => {
-                found.trial = true;
-                let attempt = dispatch.record.attempt();
-                self.progress.change_attempts(|attempts| {
-                    attempts.trial = Some((from, to));
-                    if to == from + 1 {
-                        attempts.made.insert(from, attempt);
-                    }
-                });
-                self.has_attempts |= to == from + 1;
-            }
-        }
-        self.runnable.push_front(dispatch);
-        None
     }
 
     /// What waits for its turn: parked, or behind its key.
@@ -394,26 +230,6 @@ impl Lane {
             self.blocked -= 1;
             self.publish_waiting();
             self.runnable.push_back(next);
-        }
-    }
-
-    /// A trial of one record that was written down and never begun was no attempt.
-    fn take_back_a_trial(&mut self) {
-        if self.caution.is_none() {
-            return;
-        }
-        let Some((from, to)) = self.progress.attempts().trial else {
-            return;
-        };
-        let unbegun = |dispatch: &Dispatch| dispatch.record.offset() == from && !dispatch.begun;
-        if to == from + 1 && self.runnable.iter().any(unbegun) {
-            self.progress
-                .change_attempts(|attempts| match attempts.made.get_mut(&from) {
-                    Some(made) if *made > 1 => *made -= 1,
-                    _ => {
-                        attempts.made.remove(&from);
-                    }
-                });
         }
     }
 

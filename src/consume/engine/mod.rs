@@ -4,6 +4,7 @@
 //! The engine is told what happens (records arrive, a call ends, time passes, a partition is taken
 //! away) and answers what to do next. Whoever drives it calls the services.
 
+mod arrivals;
 #[cfg(feature = "bench-internals")]
 pub mod bench;
 mod caution;
