@@ -64,6 +64,13 @@ impl Caution {
             self.trial = Trial::Granted(from, to);
         }
     }
+
+    /// A record was tried and comes again: alone, its next attempt is written down as well.
+    pub(super) fn renew(&mut self, offset: i64) {
+        if self.trial == Trial::Granted(offset, offset + 1) {
+            self.trial = Trial::None;
+        }
+    }
 }
 
 impl Lane {
@@ -109,18 +116,24 @@ impl Lane {
         if self.caution.is_none() {
             return;
         }
-        let Some((from, to)) = self.progress.attempts().trial else {
+        let Some((from, _)) = self.progress.attempts().trial else {
             return;
         };
-        let unbegun = |dispatch: &Dispatch| dispatch.record.offset() == from && !dispatch.begun;
-        if to == from + 1 && self.runnable.iter().any(unbegun) {
-            self.progress
-                .change_attempts(|attempts| match attempts.made.get_mut(&from) {
-                    Some(made) if *made > 1 => *made -= 1,
-                    _ => {
-                        attempts.made.remove(&from);
-                    }
-                });
+        let is_tried = |dispatch: &&Dispatch| dispatch.record.offset() == from;
+        // What is runnable hasn't begun its attempt.
+        if let Some(dispatch) = self.runnable.iter().find(is_tried) {
+            let attempt = dispatch.record.attempt();
+            self.take_back(from, attempt);
+        }
+    }
+
+    /// An attempt that was counted beforehand counts no more.
+    pub(super) fn take_back(&mut self, offset: i64, attempt: u32) {
+        if self.has_attempts && self.progress.made(offset) == Some(attempt) {
+            self.progress.change_attempts(|attempts| match attempt {
+                0 | 1 => attempts.made.remove(&offset),
+                _ => attempts.made.insert(offset, attempt - 1),
+            });
         }
     }
 }

@@ -44,11 +44,14 @@ impl Engine {
             }
             Ok(Outcome::Defer { after }) => {
                 self.counts.deferred.add_one();
+                let (offset, attempt) = (dispatch.record.offset(), dispatch.record.attempt());
+                self.lane(dispatch.lane).take_back(offset, attempt);
                 self.park(dispatch, now.saturating_add(after));
             }
             Ok(Outcome::Stop) => {
                 let offset = dispatch.record.offset();
                 let lane = self.lane(dispatch.lane);
+                lane.take_back(offset, dispatch.record.attempt());
                 lane.undone.push((offset, Undone::Stopped));
                 self.news
                     .push(News::StopRequested(dispatch.generation, offset));
@@ -117,6 +120,9 @@ impl Engine {
             lane.undone
                 .push((dispatch.record.offset(), Undone::Waiting));
             return;
+        }
+        if let Some(caution) = &mut lane.caution {
+            caution.renew(dispatch.record.offset());
         }
         lane.hold_key(&mut dispatch);
         dispatch.record = dispatch.record.alone();

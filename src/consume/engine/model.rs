@@ -1,116 +1,26 @@
 //! Any events in any order, held against a model that is too simple to be wrong.
 
+mod events;
 mod partition;
+mod told;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use proptest::{collection::vec, prelude::*, sample::Index, test_runner::RngAlgorithm};
+use proptest::{collection::vec, prelude::*, test_runner::RngAlgorithm};
 
-use self::partition::{Partition, State};
+use self::{
+    events::{Answer, Event, Fate, bounds, event},
+    partition::{Partition, State},
+};
 use super::*;
 use crate::record::Outcome;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const PARTITIONS: usize = 2;
-
-#[derive(Debug, Clone)]
-enum Event {
-    /// Records, each with the gap before it and its key; the last one is null.
-    Arrive(usize, Vec<(i64, u8)>),
-    /// The partition ends, so far behind its last record.
-    End(usize, i64),
-    Dispatch(Vec<Fate>),
-    Finish(Index, Answer),
-    Pass(u32),
-    Ready,
-    Grant(usize),
-    Pause(usize, bool),
-    Stop(usize),
-    StopAll,
-    /// Back from the watermark; what runs is cancelled or left running.
-    Reopen(usize, bool, Option<(i64, i64, i64)>),
-}
-
-/// What becomes of a record that is taken.
-#[derive(Debug, Clone)]
-enum Fate {
-    Runs,
-    AtOnce(Answer),
-    Unready,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Answer {
-    Ack,
-    Skip,
-    Retry(u32),
-    Defer(u32),
-    DeadLetter,
-    Fail,
-    Stop,
-}
-
-fn answer() -> impl Strategy<Value = Answer> {
-    prop_oneof![
-        20 => Just(Answer::Ack),
-        2 => Just(Answer::Skip),
-        6 => (0..4_u32).prop_map(Answer::Retry),
-        4 => (0..4_u32).prop_map(Answer::Defer),
-        1 => Just(Answer::DeadLetter),
-        2 => Just(Answer::Fail),
-        1 => Just(Answer::Stop),
-    ]
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let partition = 0..PARTITIONS;
-    let fate = prop_oneof![
-        4 => Just(Fate::Runs),
-        3 => answer().prop_map(Fate::AtOnce),
-        1 => Just(Fate::Unready),
-    ];
-    let gap = prop_oneof![6 => Just(0), 1 => 1..5_i64];
-    let caution = proptest::option::weighted(0.3, (0..6_i64, 0..4_i64, 0..9_i64));
-    prop_oneof![
-        6 => (partition.clone(), vec((gap, 0..4_u8), 1..8)).prop_map(|(p, r)| Event::Arrive(p, r)),
-        2 => (partition.clone(), 0..3_i64).prop_map(|(p, gap)| Event::End(p, gap)),
-        9 => vec(fate, 1..6).prop_map(Event::Dispatch),
-        12 => (any::<Index>(), answer()).prop_map(|(i, a)| Event::Finish(i, a)),
-        4 => (0..4_u32).prop_map(Event::Pass),
-        3 => Just(Event::Ready),
-        3 => partition.clone().prop_map(Event::Grant),
-        1 => (partition.clone(), any::<bool>()).prop_map(|(p, b)| Event::Pause(p, b)),
-        1 => partition.clone().prop_map(Event::Stop),
-        1 => Just(Event::StopAll),
-        2 => (partition, any::<bool>(), caution).prop_map(|(p, b, c)| Event::Reopen(p, b, c)),
-    ]
-}
-
-fn bounds() -> impl Strategy<Value = Bounds> {
-    let ordering = prop_oneof![
-        3 => Just(Ordering::Key),
-        1 => Just(Ordering::Partition),
-        1 => Just(Ordering::Unordered),
-    ];
-    let on_unhandled = prop_oneof![
-        Just(OnUnhandled::Stop),
-        Just(OnUnhandled::pause_partition(2 * MILLISECOND)),
-        Just(OnUnhandled::Skip),
-    ];
-    (ordering, 1..6_usize, 1..5_usize, 1..15_u64, on_unhandled).prop_map(
-        |(ordering, max_in_flight, max_waiting, max_offset_span, on_unhandled)| Bounds {
-            ordering,
-            max_in_flight,
-            max_waiting,
-            max_offset_span,
-            on_unhandled,
-        },
-    )
-}
 
 struct World {
     engine: Engine,
@@ -121,6 +31,14 @@ struct World {
     by_generation: HashMap<u64, usize>,
     generations: u64,
     running: Vec<Dispatch>,
+    drained: HashSet<u64>,
+}
+
+/// What a finished call has to be told for.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Failed(u64, i64),
+    StopRequested(u64, i64),
 }
 
 impl World {
@@ -135,6 +53,7 @@ impl World {
             by_generation: HashMap::new(),
             generations: 0,
             running: Vec::new(),
+            drained: HashSet::new(),
         };
         for index in 0..PARTITIONS {
             world.partitions.push(Partition::default());
@@ -153,6 +72,7 @@ impl World {
         self.engine.arrive(self.generations, records);
         if let Some(end) = end {
             self.engine.arrive_end(self.generations, end);
+            self.hear(None);
         }
     }
 
@@ -168,6 +88,7 @@ impl World {
                 let partition = &mut self.partitions[index];
                 let end = partition.append_end(gap);
                 self.engine.arrive_end(partition.generation, end);
+                self.hear(None);
             }
             Event::Dispatch(fates) => self.dispatch(&fates),
             Event::Finish(which, answer) => {
@@ -178,7 +99,7 @@ impl World {
             }
             Event::Pass(milliseconds) => self.pass(milliseconds * MILLISECOND),
             Event::Ready => self.ready(),
-            Event::Grant(index) => self.engine.grant(self.partitions[index].generation),
+            Event::Grant(index) => self.grant(index),
             Event::Pause(index, paused) => {
                 self.engine.pause(self.partitions[index].generation, paused);
             }
@@ -201,7 +122,9 @@ impl World {
         while let Some(place) = self.engine.next_lane() {
             let mut burst = 0;
             while burst < 3 {
-                let Some(mut dispatch) = self.engine.take(place) else {
+                let taken = self.engine.take(place);
+                self.hear(None);
+                let Some(mut dispatch) = taken else {
                     break;
                 };
                 let index = self.by_generation[&dispatch.generation];
@@ -243,13 +166,22 @@ impl World {
                 after: (time > 0).then(|| after(time)),
             }),
             Answer::Defer(time) => Ok(Outcome::Defer { after: after(time) }),
-            Answer::DeadLetter => Ok(Outcome::DeadLetter { reason: "".into() }),
-            Answer::Fail => Err("broken".into()),
+            Answer::DeadLetter => Ok(Outcome::DeadLetter {
+                reason: offset.to_string().into(),
+            }),
+            Answer::Fail => Err(offset.to_string().into()),
             Answer::Stop => Ok(Outcome::Stop),
         };
         let stale = self.counts.stale.get();
         self.engine.finish(dispatch, result, self.now);
-        if self.partitions[index].generation != generation {
+        let is_stale = self.partitions[index].generation != generation;
+        self.hear(match answer {
+            _ if is_stale => None,
+            Answer::Fail | Answer::DeadLetter => Some(Told::Failed(generation, offset)),
+            Answer::Stop => Some(Told::StopRequested(generation, offset)),
+            _ => None,
+        });
+        if is_stale {
             assert_eq!(self.counts.stale.get(), stale + 1);
             return;
         }
@@ -295,6 +227,12 @@ impl World {
         }
     }
 
+    fn grant(&mut self, index: usize) {
+        let partition = &mut self.partitions[index];
+        self.engine.grant(partition.generation);
+        partition.trials.grant();
+    }
+
     fn ready(&mut self) {
         for partition in &self.partitions {
             let place = self.engine.index(partition.generation);
@@ -330,17 +268,42 @@ impl World {
         for partition in &self.partitions {
             partition.check(&self.bounds);
         }
+        self.hear(None);
+        for partition in &self.partitions {
+            let is_drained = partition.stopped && partition.in_state(State::Runs) == 0;
+            let told = self.drained.contains(&partition.generation);
+            assert_eq!(told, is_drained, "drained");
+        }
+    }
+
+    /// What the engine tells: of the last call's end just what is expected.
+    fn hear(&mut self, mut expected: Option<Told>) {
         for news in self.engine.take_news() {
-            if let News::Drained(generation) = news
-                && let Some(partition) = self
-                    .partitions
-                    .iter()
-                    .find(|partition| partition.generation == generation)
-            {
-                assert!(partition.stopped);
-                assert_eq!(partition.in_state(State::Runs), 0, "drained");
+            match news {
+                News::Drained(generation) => {
+                    assert!(self.drained.insert(generation), "drained twice");
+                }
+                News::End(generation, offset) => self.lane(generation).tell_end(offset),
+                News::Trial(generation) => self.lane(generation).tell_trial(),
+                News::Failed(generation, offset, error) => {
+                    let told = Told::Failed(generation, offset);
+                    assert_eq!(expected.take(), Some(told), "{error}");
+                    assert!(error.to_string().ends_with(&offset.to_string()), "{error}");
+                }
+                News::StopRequested(generation, offset) => {
+                    let told = Told::StopRequested(generation, offset);
+                    assert_eq!(expected.take(), Some(told));
+                }
+                News::WentBack(_, from, to) => panic!("from {from} back to {to}"),
             }
         }
+        assert_eq!(expected, None, "not told");
+    }
+
+    fn lane(&mut self, generation: u64) -> &mut Partition {
+        let partition = &mut self.partitions[self.by_generation[&generation]];
+        assert_eq!(partition.generation, generation, "told of a closed lane");
+        partition
     }
 
     /// Everything goes on until nothing is left to do.
@@ -354,7 +317,7 @@ impl World {
         for _ in 0..1000 {
             self.ready();
             for index in 0..PARTITIONS {
-                self.engine.grant(self.partitions[index].generation);
+                self.grant(index);
             }
             self.pass(3600 * MILLISECOND);
             self.dispatch(&[Fate::Runs]);

@@ -1,6 +1,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::*;
+use super::{
+    told::{Ends, Trials},
+    *,
+};
 use crate::consume::engine::{Caution, Opening, Progress};
 
 /// A partition of the broker, and what its lane is doing.
@@ -17,7 +20,8 @@ pub(super) struct Partition {
     /// Of the lane: the records from `start` on.
     records: Vec<Record>,
     paused_to: Option<Moment>,
-    until: Option<i64>,
+    pub(super) trials: Trials,
+    ends: Ends,
     undone: Vec<(i64, Undone)>,
     ever_complete: BTreeSet<i64>,
 }
@@ -25,7 +29,8 @@ pub(super) struct Partition {
 struct Record {
     offset: i64,
     key: Option<u8>,
-    attempt: u32,
+    /// Attempts that were made.
+    made: u32,
     begun: bool,
     state: State,
 }
@@ -58,7 +63,11 @@ impl Partition {
             let singly = (base + ahead, base + ahead + length);
             (singly, singly.1 + rest)
         });
-        self.until = caution.map(|(_, until)| until);
+        self.trials = Trials::new(caution.map(|(_, until)| until));
+        self.ends = Ends::default();
+        if let Some(end) = self.end {
+            self.ends.arrive(end);
+        }
         self.generation = generation;
         self.start = committed;
         self.progress = Arc::new(Progress::new(attempts.clone()));
@@ -67,7 +76,7 @@ impl Partition {
         let records = log.map(|&(offset, key)| Record {
             offset,
             key,
-            attempt: attempts.get(&offset).map_or(1, |made| made + 1),
+            made: attempts.get(&offset).copied().unwrap_or(0),
             begun: false,
             state: State::Unseen,
         });
@@ -92,7 +101,7 @@ impl Partition {
                 self.records.push(Record {
                     offset,
                     key,
-                    attempt: 1,
+                    made: 0,
                     begun: false,
                     state: State::Unseen,
                 });
@@ -107,6 +116,9 @@ impl Partition {
     pub(super) fn append_end(&mut self, gap: i64) -> i64 {
         self.next += gap;
         self.end = Some(self.next);
+        if !self.stopped {
+            self.ends.arrive(self.next);
+        }
         self.next
     }
 
@@ -127,7 +139,7 @@ impl Partition {
         let index = self.records.partition_point(|r| r.offset < offset);
         let (before, from) = self.records.split_at(index);
         let this = &from[0];
-        assert_eq!(record.attempt(), this.attempt, "attempt at {offset}");
+        assert_eq!(record.attempt(), this.made + 1, "attempt at {offset}");
         let fresh = match this.state {
             State::Unseen => true,
             State::Held | State::Due => false,
@@ -148,13 +160,7 @@ impl Partition {
                 assert!(last.offset.abs_diff(oldest.offset) < bounds.max_offset_span);
             }
         }
-        let trial = self.progress.attempts().trial;
-        let tried = trial.is_some_and(|(from, to)| (from..to).contains(&offset));
-        if self.until.is_some_and(|until| offset < until) && !tried {
-            // The rest was lifted with the first record behind it.
-            let lifted = self.records[index..].iter().any(|r| r.begun);
-            assert!(lifted || trial.is_none(), "{offset} beside {trial:?}");
-        }
+        self.trials.take(offset, self.in_state(State::Runs));
         self.at(offset).state = State::Held;
     }
 
@@ -171,21 +177,20 @@ impl Partition {
     pub(super) fn park(&mut self, offset: i64, due: Moment, counts: bool) {
         let stopped = self.stopped;
         let record = self.at(offset);
-        record.attempt += u32::from(counts);
+        record.made += u32::from(counts);
         record.state = State::Parked(due);
         if stopped {
             record.state = State::Left;
             self.undone.push((offset, Undone::Waiting));
         }
+        self.trials.put_off(offset);
     }
 
     pub(super) fn leave(&mut self, offset: i64, why: Undone, counts: bool) {
         let record = self.at(offset);
         record.state = State::Left;
-        let attempt = record.attempt;
+        record.made += u32::from(counts);
         self.undone.push((offset, why));
-        let made = self.progress.attempts().made.get(&offset).copied();
-        assert!(!counts || made == Some(attempt), "{made:?} at {offset}");
     }
 
     pub(super) fn pause(&mut self, to: Moment) {
@@ -224,6 +229,37 @@ impl Partition {
         expected.sort_by_key(|(offset, _)| *offset);
         undone.sort_by_key(|(offset, _)| *offset);
         assert_eq!(undone, expected);
+        let made = self.records.iter().filter_map(|r| {
+            // Left running, it is counted only if it was before.
+            let counts = r.state == State::Runs && self.trials.counts(r.offset);
+            let made = r.made + u32::from(counts);
+            (r.state != State::Complete && made > 0).then_some((r.offset, made))
+        });
+        assert_eq!(self.progress.attempts().made, made.collect());
+    }
+
+    /// The lane got to an end: everything before it was looked at.
+    pub(super) fn tell_end(&mut self, end: i64) {
+        self.ends.tell(end);
+        let before = self.records.partition_point(|r| r.offset < end);
+        for (index, record) in self.records[..before].iter().enumerate() {
+            let alike = |r: &Record| r.key.is_some() && r.key == record.key;
+            // It may wait behind its key.
+            let was_seen = record.state != State::Unseen || self.records[..index].iter().any(alike);
+            assert!(was_seen, "{} before the end {end}", record.offset);
+        }
+    }
+
+    /// The lane waits for a trial to be written down.
+    pub(super) fn tell_trial(&mut self) {
+        assert_eq!(self.in_state(State::Runs), 0, "a trial beside what runs");
+        let attempts = self.progress.attempts();
+        let (from, to) = attempts.trial.expect("a trial");
+        self.trials.ask((from, to));
+        if to == from + 1 {
+            let made = attempts.made.get(&from).copied();
+            assert_eq!(made, Some(self.at(from).made + 1), "counted beforehand");
+        }
     }
 
     pub(super) fn in_state(&self, state: State) -> usize {
@@ -260,6 +296,7 @@ impl Partition {
 
     pub(super) fn check_the_end(&self) {
         assert!(self.is_complete(), "something is stuck");
+        assert!(self.ends.are_told());
         let all = self.log.iter().map(|(offset, _)| offset);
         assert!(all.eq(&self.ever_complete));
         let last = self.log.last().map(|(offset, _)| offset + 1);

@@ -188,3 +188,86 @@ fn what_is_tried_alone_is_alone_to_the_end() {
     assert_eq!(script.dispatch(), "4 5");
     assert_eq!(trial(&script, lane), None);
 }
+
+#[test]
+fn a_trial_alone_that_never_began_is_no_attempt() {
+    let mut script = Script::new(bounds());
+    let made = [(2, 3)].into();
+    let lane = script.open(Opening {
+        progress: Arc::new(Progress::new(made)),
+        caution: Some(Caution::new((2, 4), 4)),
+        ..Opening::default()
+    });
+    script.arrive(lane, "2 3");
+    assert_eq!(script.dispatch(), "");
+    assert_eq!(script.attempts(lane), [(2, 4)], "counted beforehand");
+    script.engine.stop(lane);
+    assert_eq!(script.attempts(lane), [(2, 3)]);
+    assert_eq!(script.close(lane), []);
+
+    let lane = careful(&mut script, (2, 4), 4);
+    script.arrive(lane, "2 3");
+    assert_eq!(script.dispatch(), "");
+    assert_eq!(script.attempts(lane), [(2, 1)]);
+    script.engine.stop(lane);
+    assert_eq!(script.attempts(lane), []);
+}
+
+#[test]
+fn a_trial_that_began_is_an_attempt() {
+    let mut script = Script::new(bounds());
+    let lane = careful(&mut script, (2, 4), 4);
+    script.arrive(lane, "2 3");
+    script.dispatch();
+    script.engine.grant(lane);
+    assert_eq!(script.dispatch(), "2");
+    script.engine.stop(lane);
+    script.cancel(lane, Undone::Cancelled);
+    assert_eq!(script.attempts(lane), [(2, 1)]);
+    assert_eq!(script.close(lane), [(2, Undone::Cancelled)]);
+}
+
+#[test]
+fn a_later_trial_that_never_began_leaves_the_attempts_before_it() {
+    let mut script = Script::new(bounds());
+    let lane = careful(&mut script, (2, 4), 4);
+    script.arrive(lane, "2 3");
+    script.dispatch();
+    script.engine.grant(lane);
+    assert_eq!(script.dispatch(), "2");
+    script.retry(2, SECOND);
+    script.dispatch();
+    script.engine.grant(lane);
+    assert_eq!(script.dispatch(), "3");
+    script.pass(SECOND);
+    script.ack(3);
+    assert_eq!(script.dispatch(), "");
+    assert_eq!(trial(&script, lane), Some((2, 3)));
+    assert_eq!(script.attempts(lane), [(2, 2)], "counted beforehand");
+    script.engine.stop(lane);
+    assert_eq!(script.attempts(lane), [(2, 1)]);
+    assert_eq!(script.close(lane), [(2, Undone::Waiting)]);
+}
+
+#[test]
+fn a_trial_that_is_deferred_is_no_attempt_and_the_next_one_is_written_down() {
+    let mut script = Script::new(bounds());
+    let lane = careful(&mut script, (2, 3), 3);
+    script.arrive(lane, "2");
+    script.dispatch();
+    script.engine.grant(lane);
+    assert_eq!(script.dispatch(), "2");
+    assert_eq!(script.attempts(lane), [(2, 1)]);
+    script.defer(2, SECOND);
+    assert_eq!(script.attempts(lane), []);
+    for attempts in [1, 2] {
+        script.pass(SECOND);
+        assert_eq!(script.dispatch(), "", "it may kill the process now");
+        assert_eq!(script.attempts(lane), [(2, attempts)]);
+        script.engine.grant(lane);
+        script.dispatch();
+        script.retry(2, SECOND);
+        assert_eq!(script.attempts(lane), [(2, attempts)]);
+    }
+    assert_eq!(script.news(), ["1 asks"; 3]);
+}
