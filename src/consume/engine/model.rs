@@ -13,7 +13,7 @@ use std::{
 use proptest::{collection::vec, prelude::*, test_runner::RngAlgorithm};
 
 use self::{
-    events::{Answer, Event, Fate, bounds, event},
+    events::{Ahead, Answer, Event, Fate, bounds, caution, event},
     partition::{Partition, State},
 };
 use super::*;
@@ -42,7 +42,7 @@ enum Told {
 }
 
 impl World {
-    fn new(bounds: Bounds) -> Self {
+    fn new(bounds: Bounds, caution: Option<Ahead>) -> Self {
         let counts = Arc::new(Counts::default());
         let mut world = Self {
             engine: Engine::new(bounds, Arc::clone(&counts)),
@@ -57,12 +57,12 @@ impl World {
         };
         for index in 0..PARTITIONS {
             world.partitions.push(Partition::default());
-            world.open(index, None);
+            world.open(index, caution);
         }
         world
     }
 
-    fn open(&mut self, index: usize, caution: Option<(i64, i64, i64)>) {
+    fn open(&mut self, index: usize, caution: Option<Ahead>) {
         self.generations += 1;
         let partition = &mut self.partitions[index];
         let (opening, records, end) = partition.open(self.generations, caution);
@@ -240,7 +240,7 @@ impl World {
         }
     }
 
-    fn reopen(&mut self, index: usize, cancel: bool, caution: Option<(i64, i64, i64)>) {
+    fn reopen(&mut self, index: usize, cancel: bool, caution: Option<Ahead>) {
         let generation = self.partitions[index].generation;
         self.engine.stop(generation);
         self.partitions[index].stop();
@@ -347,9 +347,10 @@ proptest! {
     #[test]
     fn whatever_happens_is_what_the_model_expects(
         bounds in bounds(),
+        caution in caution(),
         events in vec(event(), 1..50),
     ) {
-        let mut world = World::new(bounds);
+        let mut world = World::new(bounds, caution);
         for event in events {
             world.happen(event);
         }

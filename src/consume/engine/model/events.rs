@@ -23,7 +23,14 @@ pub(super) enum Event {
     Stop(usize),
     StopAll,
     /// Back from the watermark; what runs is cancelled or left running.
-    Reopen(usize, bool, Option<(i64, i64, i64)>),
+    Reopen(usize, bool, Option<Ahead>),
+}
+
+/// How far ahead a careful lane goes one by one, for how long, and how far it is careful behind.
+pub(super) type Ahead = (i64, i64, i64);
+
+pub(super) fn caution() -> impl Strategy<Value = Option<Ahead>> {
+    proptest::option::weighted(0.3, (0..6_i64, 0..4_i64, 0..9_i64))
 }
 
 /// What becomes of a record that is taken.
@@ -65,7 +72,6 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         1 => Just(Fate::Unready),
     ];
     let gap = prop_oneof![6 => Just(0), 1 => 1..5_i64];
-    let caution = proptest::option::weighted(0.3, (0..6_i64, 0..4_i64, 0..9_i64));
     prop_oneof![
         6 => (partition.clone(), vec((gap, 0..4_u8), 1..8)).prop_map(|(p, r)| Event::Arrive(p, r)),
         2 => (partition.clone(), 0..3_i64).prop_map(|(p, gap)| Event::End(p, gap)),
@@ -77,7 +83,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         1 => (partition.clone(), any::<bool>()).prop_map(|(p, b)| Event::Pause(p, b)),
         1 => partition.clone().prop_map(Event::Stop),
         1 => Just(Event::StopAll),
-        2 => (partition, any::<bool>(), caution).prop_map(|(p, b, c)| Event::Reopen(p, b, c)),
+        2 => (partition, any::<bool>(), caution()).prop_map(|(p, b, c)| Event::Reopen(p, b, c)),
     ]
 }
 

@@ -51,7 +51,7 @@ impl Partition {
     pub(super) fn open(
         &mut self,
         generation: u64,
-        caution: Option<(i64, i64, i64)>,
+        caution: Option<Ahead>,
     ) -> (Opening, Vec<ConsumerRecord>, Option<i64>) {
         let committed = self.progress.watermark().or(self.start);
         let mut attempts = self.progress.attempts().made;
