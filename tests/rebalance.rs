@@ -10,7 +10,9 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use bed::{Bed, Calls, Running, committed, soon};
 use capture::logs;
-use kafka_tower::{AssignmentStrategy, ConsumerSettings, Undone, testing::Request};
+use kafka_tower::{
+    AssignmentStrategy, ConsumerRecord, ConsumerSettings, Outcome, Undone, testing::Request,
+};
 use support::run;
 use tokio::{
     task::JoinHandle,
@@ -153,17 +155,9 @@ fn a_revoked_partition_is_drained_and_committed_before_it_is_given_up() {
             bed.fill(10).await;
             let logs = logs();
             let gate = CancellationToken::new();
-            let opened = gate.clone();
             let calls = Calls::default();
-            let service = calls.service(move |record| {
-                let opened = opened.clone();
-                async move {
-                    if record.offset() == 3 {
-                        opened.cancelled().await;
-                    }
-                    Ok(())
-                }
-            });
+            let held = |record: &ConsumerRecord| record.offset() == 3;
+            let service = calls.gated(&gate, held, |_| Ok(Outcome::Ack));
             let first = Running::start(protocol.settings(&bed), service);
             calls.reach(8).await;
 

@@ -134,20 +134,8 @@ fn with_max_waiting_records_behind_a_key_a_partition_is_left_unread() {
         bed.publish_keys(0, &keys).await;
         let calls = Calls::default();
         let gate = CancellationToken::new();
-        let opened = gate.clone();
         let settings = bed.settings().ordering(Ordering::Key).max_waiting(5);
-        let running = Running::start(
-            settings,
-            calls.service(move |record| {
-                let opened = opened.clone();
-                async move {
-                    if (record.partition(), record.offset()) == (0, 0) {
-                        opened.cancelled().await;
-                    }
-                    Ok(())
-                }
-            }),
-        );
+        let running = Running::start(settings, calls.held_at(0, &gate));
         let full = |one: &PartitionStatus| (one.in_flight, one.waiting) == (1, 5);
         running.status(0, "as many wait as may", full).await;
         // Another partition goes on meanwhile.
@@ -169,20 +157,9 @@ fn a_stuck_record_stops_its_partition_at_the_span() {
         bed.publish(0, 100).await;
         let calls = Calls::default();
         let gate = CancellationToken::new();
-        let opened = gate.clone();
         let settings = bed.settings().ordering(Ordering::Unordered);
-        let running = Running::start(
-            settings.max_offset_span(10),
-            calls.service(move |record| {
-                let opened = opened.clone();
-                async move {
-                    if (record.partition(), record.offset()) == (0, 5) {
-                        opened.cancelled().await;
-                    }
-                    Ok(())
-                }
-            }),
-        );
+        let settings = settings.max_offset_span(10);
+        let running = Running::start(settings, calls.held_at(5, &gate));
         calls.of(0, 15).await;
         bed.publish(1, 100).await;
         calls.all_below(1, 100).await;

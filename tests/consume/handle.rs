@@ -3,34 +3,16 @@
 use std::{future::IntoFuture, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use kafka_tower::{App, Lifecycle, Outcome, PartitionStatus, StopReason, serve};
+use kafka_tower::{ConsumerRecord, Lifecycle, Outcome, StopReason, serve};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bed::{Bed, Calls, Running, committed, soon},
+    bed::{Bed, Calls, Running, committed, is_at, is_done, soon},
     support::run,
 };
 
 const AN_HOUR: Duration = Duration::from_secs(3600);
-
-pub(crate) fn is_done(status: &PartitionStatus) -> bool {
-    status.lag == Some(0) && status.committed == status.end
-}
-
-/// Acks all but what is running at an offset of partition 0 until the gate is open.
-pub(crate) fn held_at(calls: &Calls, offset: i64, gate: &CancellationToken) -> impl App + Clone {
-    let opened = gate.clone();
-    calls.service(move |record| {
-        let opened = opened.clone();
-        async move {
-            if (record.partition(), record.offset()) == (0, offset) {
-                opened.cancelled().await;
-            }
-            Ok(())
-        }
-    })
-}
 
 #[test]
 fn an_empty_partition_is_not_behind() {
@@ -58,21 +40,14 @@ fn it_shows_how_far_each_partition_is() {
         bed.fill(10).await;
         let calls = Calls::default();
         let gate = CancellationToken::new();
-        let opened = gate.clone();
-        let service = calls.service(move |record| {
-            let opened = opened.clone();
-            async move {
-                Ok(match (record.partition(), record.offset()) {
-                    (0, 3) => {
-                        opened.cancelled().await;
-                        Outcome::Ack
-                    }
-                    (1, 4) if record.attempt() == 1 => Outcome::Retry {
-                        after: Some(AN_HOUR),
-                    },
-                    _ => Outcome::Ack,
-                })
-            }
+        let held = |record: &ConsumerRecord| is_at(record, 0, 3);
+        let service = calls.gated(&gate, held, |record| {
+            Ok(match record.attempt() {
+                1 if is_at(record, 1, 4) => Outcome::Retry {
+                    after: Some(AN_HOUR),
+                },
+                _ => Outcome::Ack,
+            })
         });
         let settings = bed.settings().commit_interval(Duration::from_millis(20));
         let running = Running::start(settings, service);
@@ -159,7 +134,7 @@ fn a_stop_drains() {
         bed.fill(5).await;
         let (calls, gate) = (Calls::default(), CancellationToken::new());
         let opens = OpensAtTheEnd(gate.clone());
-        let service = held_at(&calls, 2, &gate);
+        let service = calls.held_at(2, &gate);
         let running =
             Running::start_with(bed.settings(), service, |serve| serve.with_lifecycle(opens));
         calls.of(0, 2).await;
@@ -178,7 +153,7 @@ fn a_paused_partition_waits_and_the_others_go_on() {
         let bed = Bed::new(2).await;
         bed.fill(5).await;
         let (calls, gate) = (Calls::default(), CancellationToken::new());
-        let running = Running::start(bed.settings(), held_at(&calls, 2, &gate));
+        let running = Running::start(bed.settings(), calls.held_at(2, &gate));
         calls.of(0, 2).await;
         running.runs(0).await;
         let paused = running.handle.pause(&bed.topic, 0).await;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use kafka_tower::{BoxError, ConsumerSettings, PartitionStatus, ServeError, StopReason};
+use kafka_tower::{ConsumerRecord, ConsumerSettings, Outcome, ServeError, StopReason};
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
@@ -11,17 +11,13 @@ use tokio::task::{spawn_blocking, yield_now};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bed::{Bed, Calls, Level, Running, SOON, committed},
+    bed::{Bed, Calls, Level, Running, SOON, committed, is_at, is_done},
     support::run,
 };
 
 /// What is cut off while the members share the partitions out comes again soon.
 fn settings(bed: &Bed) -> ConsumerSettings {
     bed.settings().drain_timeout(Duration::from_millis(100))
-}
-
-fn is_done(status: &PartitionStatus) -> bool {
-    status.lag == Some(0) && status.committed == status.end
 }
 
 #[test]
@@ -68,18 +64,10 @@ fn a_member_that_fails_ends_them_all() {
         bed.fill(10).await;
         let calls = Calls::default();
         let gate = CancellationToken::new();
-        let opened = gate.clone();
-        let service = calls.service(move |record| {
-            let opened = opened.clone();
-            async move {
-                match (record.partition(), record.offset()) {
-                    (3, 7) => {
-                        opened.cancelled().await;
-                        Err(BoxError::from("out of stock"))
-                    }
-                    _ => Ok(()),
-                }
-            }
+        let fails = |record: &ConsumerRecord| is_at(record, 3, 7);
+        let service = calls.gated(&gate, fails, move |record| match fails(record) {
+            true => Err("out of stock".into()),
+            false => Ok(Outcome::Ack),
         });
         let running = Running::start_with(settings(&bed), service, |serve| serve.members(3));
         for partition in [0, 1, 2, 4, 5] {

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use futures_util::{future::join_all, join};
-use kafka_tower::{Outcome, Undone};
+use kafka_tower::{ConsumerRecord, Outcome, Undone};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bed::{Bed, Calls, Running},
-    handle::{held_at, is_done},
+    bed::{Bed, Calls, Running, is_at, is_done},
     support::run,
 };
 
@@ -20,17 +19,10 @@ fn a_seek_goes_back_and_the_committed_offset_goes_along() {
         let bed = Bed::new(2).await;
         bed.fill(10).await;
         let (calls, gate) = (Calls::default(), CancellationToken::new());
-        let (seen, opened) = (calls.clone(), gate.clone());
-        let service = calls.service(move |record| {
-            let again = seen.attempts(record.partition(), record.offset()).len() > 1;
-            let opened = opened.clone();
-            async move {
-                if again && record.offset() == 5 {
-                    opened.cancelled().await;
-                }
-                Ok(())
-            }
-        });
+        let seen = calls.clone();
+        let again =
+            move |record: &ConsumerRecord| is_at(record, 0, 5) && seen.attempts(0, 5).len() > 1;
+        let service = calls.gated(&gate, again, |_| Ok(Outcome::Ack));
         let running = Running::start(bed.settings(), service);
         running.status(0, "it is done", is_done).await;
         let sought = running.handle.seek(&bed.topic, 0, 3).await;
@@ -57,21 +49,14 @@ fn a_seek_lets_what_runs_finish_and_drops_what_waits() {
         bed.fill(10).await;
         let calls = Calls::default();
         let gate = CancellationToken::new();
-        let opened = gate.clone();
-        let service = calls.service(move |record| {
-            let opened = opened.clone();
-            async move {
-                Ok(match (record.partition(), record.offset()) {
-                    (0, 2) => {
-                        opened.cancelled().await;
-                        Outcome::Ack
-                    }
-                    (1, 2) => Outcome::Retry {
-                        after: Some(AN_HOUR),
-                    },
-                    _ => Outcome::Ack,
-                })
-            }
+        let held = |record: &ConsumerRecord| is_at(record, 0, 2);
+        let service = calls.gated(&gate, held, |record| {
+            Ok(match is_at(record, 1, 2) {
+                true => Outcome::Retry {
+                    after: Some(AN_HOUR),
+                },
+                false => Outcome::Ack,
+            })
         });
         let running = Running::start(bed.settings(), service);
         calls.of(0, 2).await;
@@ -103,7 +88,7 @@ fn a_seek_cuts_off_what_never_ends() {
         bed.fill(10).await;
         let (calls, never) = (Calls::default(), CancellationToken::new());
         let settings = bed.settings().drain_timeout(Duration::from_millis(100));
-        let running = Running::start(settings, held_at(&calls, 5, &never));
+        let running = Running::start(settings, calls.held_at(5, &never));
         calls.of(0, 5).await;
         assert_eq!(running.handle.seek(&bed.topic, 0, 4).await, Ok(()));
         calls.reach(8).await;
@@ -144,7 +129,7 @@ fn a_seek_follows_another_that_is_under_way() {
         let bed = Bed::new(2).await;
         bed.publish(0, 10).await;
         let (calls, gate) = (Calls::default(), CancellationToken::new());
-        let running = Running::start(bed.settings(), held_at(&calls, 3, &gate));
+        let running = Running::start(bed.settings(), calls.held_at(3, &gate));
         calls.of(0, 3).await;
         running.runs(0).await;
         let handle = &running.handle;
