@@ -38,6 +38,7 @@
 //! # Cargo features
 //!
 //! * `json` (default): [`ProducerRecord::json`]
+//! * `axum`: the module [`health`], with `/livez`, `/readyz` and `/metrics`
 //! * `anyhow`: errors inside an `anyhow::Error` are classified by their own type
 //! * `otel`: [`otel`] with metrics by OpenTelemetry's API
 //! * `testing`: the module `testing`, with an embedded broker
@@ -47,6 +48,8 @@ mod backoff;
 mod client;
 mod consume;
 mod error;
+#[cfg(feature = "axum")]
+pub mod health;
 pub mod layers;
 pub mod otel;
 mod publish;

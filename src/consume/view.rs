@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -32,6 +32,9 @@ pub struct PartitionStatus {
     pub paused: bool,
     /// How long ago a record was completed last; `None` before the first.
     pub last_progress: Option<Duration>,
+    /// For how long calls have been running without that one ended, to the second; `None` while none
+    /// runs. However slow the service is, it is no longer than one call takes.
+    pub busy_for: Option<Duration>,
 }
 
 /// A lane, as the handle sees it.
@@ -43,6 +46,10 @@ pub(super) struct View {
     start: AtomicI64,
     end: AtomicI64,
     committed: AtomicI64,
+    /// How many calls had ended when it was last looked at.
+    ended: AtomicU64,
+    /// Since when calls run of which none has ended, in milliseconds; 0: none runs.
+    busy_since: AtomicU64,
 }
 
 impl View {
@@ -53,6 +60,20 @@ impl View {
             start: AtomicI64::new(start.unwrap_or(-1)),
             end: AtomicI64::new(-1),
             committed: AtomicI64::new(-1),
+            ended: AtomicU64::new(0),
+            busy_since: AtomicU64::new(0),
+        }
+    }
+
+    /// Comes by now and then.
+    pub(super) fn look(&self, now: Duration) {
+        let ended = self.progress.ended();
+        let has_ended = self.ended.swap(ended, Ordering::Relaxed) != ended;
+        if !self.progress.is_busy() {
+            self.busy_since.store(0, Ordering::Relaxed);
+        } else if has_ended || self.busy_since.load(Ordering::Relaxed) == 0 {
+            let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+            self.busy_since.store(now.max(1), Ordering::Relaxed);
         }
     }
 
@@ -81,7 +102,7 @@ impl View {
             .watermark()
             .or(committed)
             .or(known(self.start.load(Ordering::Relaxed)));
-        let completed_at = self.progress.completed_at.load(Ordering::Relaxed);
+        let since = |at: u64| (at > 0).then(|| now.saturating_sub(Duration::from_millis(at)));
         PartitionStatus {
             topic: self.origin.topic.as_ref().to_owned(),
             partition: self.origin.partition,
@@ -93,8 +114,9 @@ impl View {
             in_flight: self.progress.running.load(Ordering::Relaxed),
             waiting: self.progress.waiting.load(Ordering::Relaxed),
             paused: self.progress.paused.load(Ordering::Relaxed),
-            last_progress: (completed_at > 0)
-                .then(|| now.saturating_sub(Duration::from_millis(completed_at))),
+            last_progress: since(self.progress.completed_at.load(Ordering::Relaxed)),
+            busy_for: since(self.busy_since.load(Ordering::Relaxed))
+                .filter(|_| self.progress.is_busy()),
         }
     }
 }

@@ -380,6 +380,7 @@ impl Driver {
             if let Some(end) = member::known_end(&self.consumer, topic, *partition) {
                 lane.view.set_end(end);
             }
+            lane.view.look(self.control.started.elapsed());
             lane.bell.ring();
         }
     }

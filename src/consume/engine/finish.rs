@@ -87,6 +87,7 @@ impl Engine {
         else {
             return false;
         };
+        lane.progress.end();
         if was_running {
             lane.running -= 1;
             lane.publish_running();

@@ -265,6 +265,7 @@ impl Engine {
         let lane = self.lane(dispatch.lane);
         lane.running += 1;
         lane.publish_running();
+        lane.progress.called();
         lane.hold_key(dispatch);
     }
 

@@ -22,6 +22,10 @@ pub(crate) struct Progress {
     pub(crate) paused: AtomicBool,
     /// When a record was completed last, in milliseconds of the engine's time; 0 is never.
     pub(crate) completed_at: AtomicU64,
+    /// A call was begun and has neither ended nor become one of those that run.
+    calling: AtomicBool,
+    /// How many calls have ended.
+    ended: Count,
     attempts: Mutex<Attempts>,
     version: AtomicU64,
 }
@@ -55,6 +59,8 @@ impl Progress {
             waiting: AtomicUsize::new(0),
             paused: AtomicBool::new(false),
             completed_at: AtomicU64::new(0),
+            calling: AtomicBool::new(false),
+            ended: Count::default(),
             attempts: Mutex::new(attempts),
             version: AtomicU64::new(0),
         }
@@ -75,7 +81,28 @@ impl Progress {
         known(&self.begun)
     }
 
+    /// Whether calls run, be it that the service is being called.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.calling.load(Ordering::Relaxed) || self.running.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many calls have ended.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.get()
+    }
+
+    /// The service returned from being called; what it answered with may go on.
+    pub(super) fn called(&self) {
+        self.calling.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        self.called();
+        self.ended.add_one();
+    }
+
     pub(super) fn begin(&self, offset: i64) {
+        self.calling.store(true, Ordering::Relaxed);
         if self.begun.load(Ordering::Relaxed) < offset {
             self.begun.store(offset, Ordering::Release);
         }

@@ -1,0 +1,128 @@
+//! What is well and what isn't: plain data in, plain data out.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    consume::{ConsumerStats, PartitionStatus},
+    layers::circuit_breaker::CircuitState,
+};
+
+/// A poll thread polls several times a second, whatever its service does.
+const POLLS: Duration = Duration::from_secs(30);
+
+/// How a partition is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Everything up to its end is complete.
+    Idle,
+    /// Calls run.
+    Working,
+    /// There is something to do, and none of it runs: it waits for a retry, for its service, or to be
+    /// fetched.
+    Waiting,
+    Paused,
+    /// Calls run, and none has ended for long.
+    Stuck,
+}
+
+impl State {
+    pub(super) fn of(partition: &PartitionStatus, stuck_after: Duration) -> Self {
+        match partition {
+            one if one.busy_for.is_some_and(|time| time >= stuck_after) => Self::Stuck,
+            one if one.paused => Self::Paused,
+            one if one.in_flight > 0 || one.busy_for.is_some() => Self::Working,
+            one if one.waiting > 0 || one.lag.is_some_and(|lag| lag > 0) => Self::Waiting,
+            _ => Self::Idle,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Working => "working",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
+/// Why a consumer needs a restart; nothing where it doesn't.
+pub(super) fn not_live(
+    name: &str,
+    stats: &ConsumerStats,
+    partitions: &[PartitionStatus],
+    stuck_after: Duration,
+) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(time) = stats.since_poll.filter(|time| *time >= POLLS) {
+        reasons.push(format!("{name} has not polled for {} s", time.as_secs()));
+    }
+    for one in partitions {
+        if State::of(one, stuck_after) == State::Stuck {
+            reasons.push(format!(
+                "{name} is stuck at {}/{}: calls run, and none has ended for {} s",
+                one.topic,
+                one.partition,
+                one.busy_for.unwrap_or_default().as_secs()
+            ));
+        }
+    }
+    reasons
+}
+
+/// Why a consumer isn't at work.
+pub(super) fn not_ready(name: &str, stats: &ConsumerStats) -> Option<String> {
+    if stats.members == 0 {
+        return Some(format!("{name} is not running"));
+    }
+    if stats.brokers_reachable == Some(false) {
+        return Some(format!("{name} reaches no broker"));
+    }
+    (stats.rebalances == 0).then(|| format!("{name} has not joined its group yet"))
+}
+
+pub(super) fn consumer(
+    name: &str,
+    stats: &ConsumerStats,
+    partitions: &[PartitionStatus],
+    stuck_after: Duration,
+) -> Value {
+    let partitions = partitions.iter().map(|one| {
+        json!({
+            "topic": one.topic,
+            "partition": one.partition,
+            "state": State::of(one, stuck_after).name(),
+            "committed": one.committed,
+            "end": one.end,
+            "lag": one.lag,
+            "in_flight": one.in_flight,
+            "waiting": one.waiting,
+            "seconds_since_progress": one.last_progress.map(seconds),
+            "seconds_busy": one.busy_for.map(seconds),
+        })
+    });
+    json!({
+        "name": name,
+        "members": stats.members,
+        "seconds_since_poll": stats.since_poll.map(seconds),
+        "brokers_reachable": stats.brokers_reachable,
+        "rebalances": stats.rebalances,
+        "partitions": partitions.collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn circuit(name: &str, state: CircuitState, open: usize) -> Value {
+    let state = match state {
+        CircuitState::Closed => "closed",
+        CircuitState::HalfOpen => "half-open",
+        CircuitState::Open => "open",
+    };
+    json!({ "name": name, "state": state, "open_circuits": open })
+}
+
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
