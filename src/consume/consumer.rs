@@ -3,7 +3,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 
 use super::{ConsumerSettings, OnUnhandled, engine::Bounds};
-use crate::{client::logging::Logging, error::ConfigError};
+use crate::{client::logging::Logging, error::ConfigError, otel::semconv::SemConv};
 
 /// A member of a consumer group, ready to be given to [`serve`](crate::serve).
 ///
@@ -96,6 +96,7 @@ impl Consumer {
             held_bytes: self.settings.held_bytes(),
             drain: self.settings.drain_timeout.min(max_poll_interval / 2),
             commit_interval: self.settings.commit_interval,
+            semconv: self.settings.semconv,
         }
     }
 }
@@ -106,4 +107,5 @@ pub(super) struct Limits {
     pub(super) held_bytes: usize,
     pub(super) drain: Duration,
     pub(super) commit_interval: Duration,
+    pub(super) semconv: SemConv,
 }

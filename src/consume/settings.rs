@@ -10,6 +10,7 @@ use crate::{
         topic_name,
     },
     error::ConfigError,
+    otel::semconv::SemConv,
 };
 
 /// The settings of a [`Consumer`].
@@ -44,6 +45,7 @@ pub struct ConsumerSettings {
     pub(super) expected_partitions: usize,
     pub(super) dispatchers: Option<usize>,
     pub(super) spawn_handlers: bool,
+    pub(super) semconv: SemConv,
 }
 
 /// Where a group starts that has committed nothing for a partition, or whose committed offset is
@@ -95,6 +97,7 @@ impl ConsumerSettings {
             expected_partitions: 16,
             dispatchers: None,
             spawn_handlers: false,
+            semconv: SemConv::default(),
         };
         settings
             .set("bootstrap.servers", brokers)
@@ -246,6 +249,13 @@ impl ConsumerSettings {
     /// all threads of the runtime.
     pub fn spawn_handlers(mut self, spawn: bool) -> Self {
         self.spawn_handlers = spawn;
+        self
+    }
+
+    /// The version of the conventions whose names the spans of polls and commits have; they are at `DEBUG`,
+    /// see [`layers::trace`](crate::layers::trace#polls-and-commits).
+    pub fn semconv(mut self, version: SemConv) -> Self {
+        self.semconv = version;
         self
     }
 

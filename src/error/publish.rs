@@ -1,7 +1,7 @@
 use std::{borrow::Cow, error::Error, fmt};
 
 use super::{BoxError, ErrorClass, Persistence};
-use crate::record::{Delivery, ProducerRecord};
+use crate::record::{Delivery, OnRetry, ProducerRecord};
 
 /// Publishing failed. The record comes back with the reason: nothing is lost by failing.
 ///
@@ -88,7 +88,10 @@ impl PublishError {
     /// Takes the record back, with its message id, to publish it again or elsewhere.
     #[must_use]
     pub fn into_record(self) -> Option<ProducerRecord> {
-        self.0.record
+        let mut record = self.0.record?;
+        // Those who listened to this publish have no part in the next.
+        OnRetry::forget(&mut record.extensions);
+        Some(record)
     }
 
     /// What the error means for the record.

@@ -2,15 +2,16 @@ use tower::{ServiceBuilder, layer::util::Stack};
 
 use super::{
     CatchPanicLayer, CircuitBreakerLayer, DeadLetter, FallbackLayer, KeyOrderLayer, MessageIdLayer,
-    MetricsLayer, RateLimitLayer, RetryLayer, TrackLayer,
+    MetricsLayer, RateLimitLayer, RetryLayer, TraceLayer, TrackLayer,
 };
 
 /// Adds this crate's layers to [`tower::ServiceBuilder`].
 ///
 /// The first one named is the outermost. The order that is right for most services:
 ///
-/// * consuming: metrics, dead-letter, retry, circuit breaker, tower's timeout, catch-panic;
-/// * publishing: metrics, message id, tracking, key order, dead-letter, retry, circuit breaker, rate limit.
+/// * consuming: tracing, metrics, dead-letter, retry, circuit breaker, tower's timeout, catch-panic;
+/// * publishing: tracing, metrics, message id, tracking, key order, dead-letter, retry, circuit breaker,
+///   rate limit.
 ///
 /// [`layers`](crate::layers) says what becomes of other orders.
 ///
@@ -85,6 +86,8 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed {
         self,
         metrics: impl Into<MetricsLayer<M>>,
     ) -> ServiceBuilder<Stack<MetricsLayer<M>, L>>;
+    /// A span for each record, with the defaults: [`layers::trace`](super::trace).
+    fn kafka_trace(self) -> ServiceBuilder<Stack<TraceLayer, L>>;
 
     /// An id before the first attempt: [`layers::message_id`](super::message_id). Publish side only.
     fn message_id(self) -> ServiceBuilder<Stack<MessageIdLayer, L>>;
@@ -137,6 +140,10 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
         metrics: impl Into<MetricsLayer<M>>,
     ) -> ServiceBuilder<Stack<MetricsLayer<M>, L>> {
         self.layer(metrics.into())
+    }
+
+    fn kafka_trace(self) -> ServiceBuilder<Stack<TraceLayer, L>> {
+        self.layer(TraceLayer::new())
     }
 
     fn message_id(self) -> ServiceBuilder<Stack<MessageIdLayer, L>> {

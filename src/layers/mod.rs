@@ -14,11 +14,12 @@
 //! | [`MetricsLayer`] | what is counted and timed |
 //! | [`RateLimitLayer`] | so many records a time |
 //! | [`RetryLayer`] | another attempt for what failed |
+//! | [`TraceLayer`] | a span for each record, and one trace from sender to consumers |
 //! | [`TrackLayer`] | what becomes of each published record (publish side) |
 //!
 //! # The order
 //!
-//! From the outside in: metrics, message id, tracking, key order, dead-letter, retry, circuit breaker, rate limit,
+//! From the outside in: tracing, metrics, message id, tracking, key order, dead-letter, retry, circuit breaker, rate limit,
 //! timeout, catch-panic. In another order:
 //!
 //! | | |
@@ -29,6 +30,8 @@
 //! | timeout outside of retry | publishing, it ends the waiting between attempts too, and its error is one of which Kafka may have written the record |
 //! | metrics inside of retry | publishing, each attempt is measured as a record of its own |
 //! | key order inside of retry | the second of a key passes the first while that waits |
+//! | tracing inside of retry | publishing, each attempt is a span of its own |
+//! | tracing inside of dead-letter | the dead letter is written outside of the span, and its trace goes on from the sender's |
 //! | tracking inside of retry | each attempt is told as a record of its own |
 //!
 //! # tower's own layers
@@ -50,6 +53,7 @@ pub mod message_id;
 pub mod metrics;
 pub mod rate_limit;
 pub mod retry;
+pub mod trace;
 pub mod track;
 
 pub use self::builder::ServiceBuilderExt;
@@ -62,4 +66,5 @@ pub use self::message_id::MessageIdLayer;
 pub use self::metrics::MetricsLayer;
 pub use self::rate_limit::RateLimitLayer;
 pub use self::retry::RetryLayer;
+pub use self::trace::TraceLayer;
 pub use self::track::TrackLayer;

@@ -87,6 +87,8 @@ pub mod attribute {
     pub const OPERATION_TYPE: &str = "messaging.operation.type";
     /// The topic.
     pub const DESTINATION_NAME: &str = "messaging.destination.name";
+    /// The route that the topic matched, where that is one for many: `tenant-*`.
+    pub const DESTINATION_TEMPLATE: &str = "messaging.destination.template";
     /// The partition, as a string.
     pub const DESTINATION_PARTITION_ID: &str = "messaging.destination.partition.id";
     /// The consumer group.
@@ -106,6 +108,8 @@ pub mod attribute {
     /// A broker's port.
     pub const SERVER_PORT: &str = "server.port";
 
+    /// Which attempt at a record, from 1; of a publish, how many it took: this library's own.
+    pub const ATTEMPT: &str = "kafka_tower.attempt";
     /// What became of a consumed record, or of a published one: this library's own.
     pub const OUTCOME: &str = "kafka_tower.outcome";
     /// The name of a circuit breaker: this library's own.

@@ -4,6 +4,8 @@ use std::sync::{
 };
 
 use super::Lease;
+#[cfg(feature = "otel")]
+use super::process_spans::ProcessSpans;
 
 /// Where records come from: a partition, for as long as one member has it.
 #[derive(Debug)]
@@ -11,6 +13,20 @@ pub(crate) struct Origin {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
     pub(crate) lease: Lease,
+    #[cfg(feature = "otel")]
+    pub(crate) process_spans: ProcessSpans,
+}
+
+impl Origin {
+    pub(crate) fn new(topic: Arc<str>, partition: i32, lease: Lease) -> Self {
+        Self {
+            topic,
+            partition,
+            lease,
+            #[cfg(feature = "otel")]
+            process_spans: ProcessSpans::default(),
+        }
+    }
 }
 
 /// The keys and payloads of records that arrived together, in one allocation.
@@ -110,11 +126,7 @@ mod tests {
         let memory = Arc::new(Memory::new(100, move || {
             told.fetch_add(1, Ordering::Relaxed);
         }));
-        let origin = Arc::new(Origin {
-            topic: "t".into(),
-            partition: 0,
-            lease: Lease::new(0),
-        });
+        let origin = Arc::new(Origin::new("t".into(), 0, Lease::new(0)));
         let chunk = |bytes| Chunk::new(Arc::clone(&origin), vec![1; 10]).count(&memory, bytes);
         let (first, second) = (chunk(60), chunk(60));
         assert!(memory.is_full());

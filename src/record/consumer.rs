@@ -2,6 +2,8 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
+#[cfg(feature = "otel")]
+use super::process_spans::ProcessSpans;
 use super::{
     Extensions, Headers, IntoBytes, Lease,
     chunk::{Chunk, Origin},
@@ -173,6 +175,11 @@ impl ConsumerRecord {
         &mut self.extensions
     }
 
+    #[cfg(feature = "otel")]
+    pub(crate) fn process_spans(&self) -> &ProcessSpans {
+        &self.chunk.origin.process_spans
+    }
+
     /// A record whose key and payload begin at `start` of its chunk, the one behind the other.
     pub(crate) fn in_chunk(
         chunk: Arc<Chunk>,
@@ -312,11 +319,8 @@ impl ConsumerRecordBuilder {
         let parts = [&self.key, &self.payload];
         let lengths = parts.map(|part| part.as_ref().map(Bytes::len));
         let bytes = parts.map(|part| part.as_deref().unwrap_or_default());
-        let origin = Origin {
-            topic: self.topic,
-            partition: self.partition,
-            lease: self.lease.unwrap_or_else(|| Lease::new(0)),
-        };
+        let lease = self.lease.unwrap_or_else(|| Lease::new(0));
+        let origin = Origin::new(self.topic, self.partition, lease);
         let chunk = Chunk::new(Arc::new(origin), bytes.concat());
         ConsumerRecord::in_chunk(Arc::new(chunk), 0, lengths, self.offset)
             .with_timestamp(self.timestamp)

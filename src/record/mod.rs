@@ -1,6 +1,8 @@
 //! Records and what becomes of them: plain data, no I/O.
 
 mod bytes;
+#[cfg(feature = "otel")]
+mod carried;
 pub(crate) mod chunk;
 mod consumer;
 mod delivery;
@@ -10,11 +12,15 @@ mod headers;
 mod lease;
 mod message_id;
 mod outcome;
+#[cfg(feature = "otel")]
+mod process_spans;
 mod producer;
 mod route;
 mod service;
 
 pub use self::bytes::IntoBytes;
+#[cfg(feature = "otel")]
+pub(crate) use self::carried::Carried;
 pub use self::consumer::{ConsumerRecord, ConsumerRecordBuilder};
 pub use self::delivery::Delivery;
 pub use self::extensions::Extensions;

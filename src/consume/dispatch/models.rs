@@ -173,11 +173,7 @@ fn a_service_that_gets_ready_while_it_is_asked_is_asked_again() {
             other.add();
         });
         let woken = Arc::new(Woken::default());
-        let origin = Arc::new(Origin {
-            topic: "t".into(),
-            partition: 0,
-            lease: Lease::new(0),
-        });
+        let origin = Arc::new(Origin::new("t".into(), 0, Lease::new(0)));
         let bell = Unread::new(Wake::default()).bell(1, Arc::new(Progress::default()));
         let mut seated = Seated {
             origin,

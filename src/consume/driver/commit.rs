@@ -8,12 +8,14 @@ use std::{
 };
 
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, types::RDKafkaErrorCode};
+use tracing::Span;
 
 use super::{
     Driver,
     context::CommitResult,
     end::End,
     lanes::Lane,
+    spans::{self, Spans},
     written::{Mark, Written},
 };
 use crate::{
@@ -49,6 +51,7 @@ pub(super) struct Commits {
 struct Pending {
     generation: u64,
     written: Written,
+    span: Span,
 }
 
 impl Lane {
@@ -77,6 +80,16 @@ impl Lane {
             // Nothing is complete, so nothing moves; but others may have to know what was tried.
             None if running || self.committed.is_some() => self.start.or(self.first).map(written),
             None => None,
+        }
+    }
+
+    /// A span, where the commit is for more than a note.
+    fn commit_span(&self, spans: &Spans, offset: i64) -> Span {
+        let committed = self.committed.map(|committed| committed.offset);
+        let from = committed.or(self.start).or(self.first);
+        match from {
+            Some(from) if from >= offset => Span::none(),
+            _ => spans.commit(&self.origin, from, offset),
         }
     }
 
@@ -150,6 +163,7 @@ impl Driver {
             let pending = Pending {
                 generation,
                 written: wanted,
+                span: lane.commit_span(&self.spans, wanted.offset),
             };
             self.commits.pending.insert(place, pending);
         }
@@ -219,6 +233,7 @@ impl Driver {
             pending.written.offset,
             codes::name(code).unwrap_or_default(),
         );
+        spans::refused(&pending.span, &name);
         // In a cooperative rebalance the group moves on before the members that keep partitions.
         let known = self.commits.last_error.replace(code) == Some(code);
         if known || meaning == Meaning::GroupState {

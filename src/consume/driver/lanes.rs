@@ -80,11 +80,8 @@ impl Driver {
         let topic: Arc<str> = topic.into();
         self.generation += 1;
         let generation = self.generation;
-        let origin = Arc::new(Origin {
-            topic: Arc::clone(&topic),
-            partition,
-            lease: Lease::new(member::generation(&self.consumer).unwrap_or(0)),
-        });
+        let lease = Lease::new(member::generation(&self.consumer).unwrap_or(0));
+        let origin = Arc::new(Origin::new(Arc::clone(&topic), partition, lease));
         let progress = Arc::new(Progress::new(known.attempts.made.clone()));
         let bell = Arc::new(self.unread.bell(generation, Arc::clone(&progress)));
         let rung = Arc::clone(&bell);

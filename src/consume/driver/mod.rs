@@ -12,6 +12,7 @@ mod lanes;
 mod read;
 mod rebalance;
 mod requests;
+mod spans;
 mod written;
 
 use std::{
@@ -41,6 +42,7 @@ use self::{
     read::Reader,
     rebalance::Revocation,
     requests::Seek,
+    spans::Spans,
 };
 use super::{
     consumer::Limits,
@@ -137,6 +139,7 @@ struct Driver {
     revocation: Option<Revocation>,
     seeks: Vec<Seek>,
     commits: Commits,
+    spans: Spans,
     /// Lanes that wait for a commit.
     marked: Vec<u64>,
     /// A commit is worth more than the interval.
@@ -209,8 +212,10 @@ impl Driver {
         let consumer = connect(&config, &wake)?;
         hooks.tell(Moment::Created);
         let on_relief = wake.clone();
-        let memory = Arc::new(Memory::new(limits.held_bytes, move || on_relief.wake()));
+        let memory = Memory::new(limits.held_bytes, move || on_relief.wake());
+        let memory = Arc::new(memory);
         let _ = control.meters.memory.set(Arc::clone(&memory));
+        let spans = Spans::new(&config, limits.semconv);
         let counts = dispatchers.iter().map(|one| Arc::clone(&one.counts));
         let counts = counts.collect();
         let dispatchers = dispatchers.into_iter().map(|one| Dispatcher {
@@ -242,6 +247,7 @@ impl Driver {
             revocation: None,
             seeks: Vec::new(),
             commits: Commits::default(),
+            spans,
             marked: Vec::new(),
             urgent: false,
             looked_at: None,

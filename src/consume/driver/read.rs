@@ -177,6 +177,8 @@ impl Driver {
             let progress = Arc::clone(&lane.progress);
             let orders = &self.dispatchers[lane.dispatcher].orders;
             let hooks = &self.hooks;
+            let spans = &self.spans;
+            let mut span = None;
             let mut first = None;
             left -= most;
             let more = self
@@ -186,6 +188,8 @@ impl Driver {
                         Arrived::Records(records) => {
                             first = first.or(records.first().map(ConsumerRecord::offset));
                             progress.arrived(records.len());
+                            span.get_or_insert_with(|| spans.poll(&lane.origin))
+                                .add(&records);
                             if hooks.wanted() {
                                 for record in &records {
                                     hooks.tell(Moment::RecordReceived(record.clone()));

@@ -90,11 +90,7 @@ impl Run {
             bytes.extend_from_slice(PAYLOAD);
             self.made += 1;
         }
-        let origin = Origin {
-            topic: "bench".into(),
-            partition: 0,
-            lease: Lease::new(0),
-        };
+        let origin = Origin::new("bench".into(), 0, Lease::new(0));
         let chunk = Arc::new(Chunk::new(Arc::new(origin), bytes));
         let offset = &mut self.offsets[lane];
         let records = (0..BATCH).map(|nth| {

@@ -57,6 +57,8 @@ fn enriched(mut letter: ProducerRecord, death: &Death, settings: &Settings) -> P
     if let Some(enrich) = &settings.enrich {
         enrich(&mut letter, &*death.cause);
     }
+    #[cfg(feature = "otel")]
+    crate::otel::propagation::carry_on(&mut letter);
     letter
 }
 

@@ -15,8 +15,9 @@
 //!
 //! # What a dead letter carries
 //!
-//! Key, payload and headers of the record, byte for byte, and what [`header`] names. Its timestamp is
-//! the time of dying. These headers replace those of an earlier death, so that a record that dies
+//! Key, payload and headers of the record, byte for byte, and what [`header`] names. Where there is a span
+//! (feature `otel`), a trace context that came in the headers gives way to the one of the span. Its
+//! timestamp is the time of dying. These headers replace those of an earlier death, so that a record that dies
 //! again and again doesn't grow.
 //!
 //! A dead letter that is too large becomes a pointer: the headers say which topic, partition and

@@ -39,6 +39,11 @@ impl Record for ConsumerRecord {
         copy.key = self.key_bytes();
         copy.payload = self.payload_bytes();
         copy.headers = self.headers().clone();
+        #[cfg(feature = "otel")]
+        if !copy.headers.is_empty() {
+            let carried = crate::record::Carried(copy.headers.clone());
+            copy.extensions.insert(carried);
+        }
         copy
     }
 

@@ -139,11 +139,7 @@ fn what_comes_back_at_once_and_again_starves_nothing_that_arrives() {
 #[test]
 fn what_is_parked_lets_go_of_what_it_arrived_with() {
     let memory = Arc::new(Memory::new(10_000, || {}));
-    let origin = Arc::new(Origin {
-        topic: "t".into(),
-        partition: 0,
-        lease: Lease::new(0),
-    });
+    let origin = Arc::new(Origin::new("t".into(), 0, Lease::new(0)));
     let chunk = Chunk::new(origin, vec![0; 10_000]).count(&memory, 10_000);
     let chunk = Arc::new(chunk);
     let record = |offset| ConsumerRecord::in_chunk(Arc::clone(&chunk), 0, [None, Some(10)], offset);
