@@ -21,4 +21,5 @@ mod rate_limit;
 mod retry;
 mod send_queue;
 mod stack;
+mod trace;
 mod track;

@@ -3,10 +3,11 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use pin_project::pin_project;
+use tokio::time::Instant;
 use tracing::instrument::Instrumented;
 
 use super::{OnFailure, OnOutcome, join};

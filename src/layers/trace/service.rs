@@ -1,8 +1,6 @@
-use std::{
-    task::{Context, Poll},
-    time::Instant,
-};
+use std::task::{Context, Poll};
 
+use tokio::time::Instant;
 use tower::Service;
 use tracing::Instrument;
 
