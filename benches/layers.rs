@@ -14,17 +14,22 @@ use std::{
 };
 
 use kafka_tower::{
-    Backoff, BoxError, ConsumerRecord, Delivery, MessageId, Outcome, ProducerRecord, PublishError,
-    Record,
+    Backoff, BoxError, ConsumerRecord, Delivery, Headers, MessageId, Outcome, ProducerRecord,
+    PublishError, Record,
     layers::{
         CircuitBreakerLayer, DeadLetter, FallbackLayer, RateLimitLayer, ServiceBuilderExt,
         dead_letter::DeadLetterBudget,
     },
     otel::OtelMetrics,
 };
-use opentelemetry::metrics::MeterProvider;
-use opentelemetry_sdk::metrics::{ManualReader, SdkMeterProvider};
+use opentelemetry::{global, metrics::MeterProvider, trace::TracerProvider};
+use opentelemetry_sdk::{
+    metrics::{ManualReader, SdkMeterProvider},
+    propagation::TraceContextPropagator,
+    trace::SdkTracerProvider,
+};
 use tower::{Service, ServiceBuilder, layer::util::Identity};
+use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
 
 const RECORDS: u32 = 500_000;
 const ROUNDS: usize = 5;
@@ -175,6 +180,7 @@ fn main() {
         "kafka_metrics that do nothing" => builder().kafka_metrics(());
         "kafka_metrics to no SDK" => builder().kafka_metrics(OtelMetrics::new());
         "kafka_metrics to the SDK" => builder().kafka_metrics(sdk.clone());
+        "trace without subscriber" => builder().kafka_trace();
         "dead_letter, retry, catch_panic" =>
             builder().dead_letter(dead()).retry_with(Backoff::default()).catch_panic();
     }
@@ -190,4 +196,34 @@ fn main() {
     report("ordered_by_key", stack, &publish.0, publish.2);
     let stack = builder().track(()).service(publish.1.clone());
     report("track", stack, &publish.0, publish.2);
+
+    // Spans are made and thrown away: an exporter's cost is its own.
+    let provider = SdkTracerProvider::builder().build();
+    let spans = || tracing_opentelemetry::layer().with_tracer(provider.tracer("bench"));
+    global::set_text_map_propagator(TraceContextPropagator::new());
+    let subscriber = tracing_subscriber::registry()
+        .with(LevelFilter::WARN)
+        .with(spans());
+    tracing::subscriber::with_default(subscriber, || {
+        both_sides! { publish, consume:
+            "trace, filtered out" => builder().kafka_trace();
+        }
+    });
+    let subscriber = tracing_subscriber::registry()
+        .with(LevelFilter::INFO)
+        .with(spans());
+    tracing::subscriber::with_default(subscriber, || {
+        both_sides! { publish, consume:
+            "trace, OpenTelemetry" => builder().kafka_trace();
+        }
+        let mut headers = Headers::new();
+        let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        headers.append("traceparent", traceparent);
+        let sent = ConsumerRecord::builder("orders", 0, 7)
+            .key("42")
+            .payload("tea");
+        let sent = sent.headers(headers).build();
+        let stack = builder().kafka_trace().service(consume.1.clone());
+        report("the same with a parent, consume", stack, &sent, consume.2);
+    });
 }

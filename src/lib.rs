@@ -40,7 +40,8 @@
 //! * `json` (default): [`ProducerRecord::json`]
 //! * `axum`: the module [`health`], with `/livez`, `/readyz` and `/metrics`
 //! * `anyhow`: errors inside an `anyhow::Error` are classified by their own type
-//! * `otel`: [`otel`] with metrics by OpenTelemetry's API
+//! * `otel`: [`otel`] with metrics by OpenTelemetry's API, and its context in the headers of records,
+//!   see [`layers::trace`]
 //! * `testing`: the module `testing`, with an embedded broker
 //! * `ssl`, `ssl-vendored`, `sasl`, `zstd`, `cmake-build`: rdkafka's own, passed through
 

@@ -2,6 +2,7 @@ use std::{borrow::Cow, error::Error};
 
 use tower::timeout::error::Elapsed;
 
+use super::semconv::OTHER;
 use crate::{
     client::codes,
     error::{Classifier, Classify, PanicError, PublishError, find},
@@ -9,12 +10,11 @@ use crate::{
 
 /// The kind of a failure, one of few: Kafka's name for it, `panic`, `timeout`, or the class of the error.
 pub(crate) fn error_type(error: &(dyn Error + 'static)) -> Cow<'static, str> {
+    if let Some(code) = find(error).and_then(PublishError::code) {
+        return codes::name(code).map_or(OTHER.into(), Cow::Owned);
+    }
     if find::<PanicError>(error).is_some() {
         return "panic".into();
-    }
-    let code = find(error).and_then(PublishError::code);
-    if let Some(name) = code.and_then(codes::name) {
-        return name.into();
     }
     if find::<Elapsed>(error).is_some() {
         return "timeout".into();
@@ -30,8 +30,12 @@ mod tests {
     #[test]
     fn kinds_are_few() {
         let kind = |error: BoxError| error_type(&*error).into_owned();
-        let publish = PublishError::new(ErrorClass::Fatal, Persistence::NotPersisted, "no");
-        assert_eq!(kind(publish.with_code(3).into()), "UnknownTopicOrPartition");
+        let publish = |code| {
+            let error = PublishError::new(ErrorClass::Fatal, Persistence::NotPersisted, "no");
+            kind(error.with_code(code).into())
+        };
+        assert_eq!(publish(3), "UnknownTopicOrPartition");
+        assert_eq!(publish(12345), "_OTHER");
         assert_eq!(kind(Elapsed::new().into()), "timeout");
         assert_eq!(kind(PanicError::new(Box::new("tea")).into()), "panic");
         let marked = Classified::non_retriable("no customer 42");

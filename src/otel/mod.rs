@@ -1,4 +1,5 @@
-//! OpenTelemetry: the names of its conventions and, with the feature `otel`, metrics by its API.
+//! OpenTelemetry: the names of its conventions and, with the feature `otel`, metrics by its API, and trace
+//! context in the headers of records.
 //!
 //! The feature brings in the API alone. Which SDK collects, and where it exports to, is the service's
 //! choice: set its provider first, then make [`OtelMetrics`], since what was made before stays without.

@@ -213,3 +213,43 @@ impl Injector for Guarded<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_is_read_where_it_is_text_of_bounded_length() {
+        let mut headers = Headers::new();
+        headers.append("a", "first");
+        headers.append("a", "last");
+        headers.append("b", "text");
+        headers.append("b", &[0xff_u8]);
+        headers.append("c", "x".repeat(MAX_VALUE_BYTES));
+        headers.append("d", "x".repeat(MAX_VALUE_BYTES + 1));
+        headers.append_null("e");
+        headers.append(&[0xff_u8], "f");
+        let carrier = HeaderExtractor(&headers);
+        assert_eq!(carrier.get("a"), Some("last"));
+        assert_eq!(carrier.get("c").map(str::len), Some(MAX_VALUE_BYTES));
+        for name in ["A", "b", "d", "e", "f"] {
+            assert_eq!(carrier.get(name), None, "{name}");
+        }
+        assert_eq!(carrier.keys(), ["a", "a", "b", "b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn what_is_set_takes_the_place_of_all_that_was() {
+        let mut headers = Headers::new();
+        for name in ["b3", "tracestate", "other", "b3"] {
+            headers.append(name, "stale");
+        }
+        let mut carrier = HeaderInjector(&mut headers);
+        carrier.set("b3", "new".to_owned());
+        carrier.set("tracestate", String::new());
+        let headers: Vec<_> = headers.iter().collect();
+        let header =
+            |name: &'static str, value: &'static str| (name.as_bytes(), Some(value.as_bytes()));
+        assert_eq!(headers, [header("other", "stale"), header("b3", "new")]);
+    }
+}

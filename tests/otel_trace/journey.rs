@@ -80,7 +80,7 @@ async fn each_attempt_at_a_consumed_record_has_a_span_in_the_same_trace() {
     assert_eq!(Vec::from_iter(told("kafka_tower.attempt")), ["1", "2"]);
     assert_eq!(
         Vec::from_iter(told("kafka_tower.outcome")),
-        ["retry", "ack"]
+        ["retried", "acked"]
     );
     for span in &spans {
         assert_eq!((trace(span), span.parent_span_id), ids(PARENT));

@@ -65,7 +65,7 @@ async fn a_process_span_has_the_names_of_the_conventions() {
             ("server.address", "kafka.internal"),
             ("server.port", "9092"),
             ("kafka_tower.attempt", "1"),
-            ("kafka_tower.outcome", "ack"),
+            ("kafka_tower.outcome", "acked"),
         ],
     );
     let (trace, parent) = ids(PARENT);
@@ -99,7 +99,7 @@ async fn the_newer_names_and_a_route() {
             ("kafka.offset", "7"),
             ("kafka.message.tombstone", "true"),
             ("kafka_tower.attempt", "2"),
-            ("kafka_tower.outcome", "ack"),
+            ("kafka_tower.outcome", "acked"),
         ],
     );
 }
@@ -197,12 +197,12 @@ async fn the_handler_runs_in_the_span_with_the_baggage() {
 #[tokio::test]
 async fn only_what_has_failed_for_good_is_an_error() {
     let answers: [(Handled, &str, Option<&str>); 9] = [
-        (Ok(Outcome::Ack), "ack", None),
-        (Ok(Outcome::Skip), "skip", None),
+        (Ok(Outcome::Ack), "acked", None),
+        (Ok(Outcome::Skip), "skipped", None),
         (Ok(moved()), "moved", None),
-        (Ok(Outcome::Retry { after: None }), "retry", None),
-        (Ok(defer()), "defer", None),
-        (Ok(Outcome::Stop), "stop", None),
+        (Ok(Outcome::Retry { after: None }), "retried", None),
+        (Ok(defer()), "deferred", None),
+        (Ok(Outcome::Stop), "stopped", None),
         (Ok(dead_letter()), "dead_letter", Some("dead_letter")),
         (Err("secret-payload".into()), "failed", Some("retriable")),
         (Err(fatal()), "failed", Some("fatal")),

@@ -4,6 +4,7 @@ use rdkafka::ClientConfig;
 use tracing::{
     Level, Span,
     field::{self, Empty},
+    level_filters::LevelFilter,
     span,
 };
 
@@ -49,6 +50,8 @@ macro_rules! span_of {
     };
     ($spans:ident, $origin:ident, $target:expr, $name:expr, $type:expr) => {
         match $spans.version {
+            // Without a subscriber, `tracing` may go through all fields for the crate `log`.
+            _ if Level::DEBUG > LevelFilter::current() => Span::none(),
             SemConv::V1_44 => span_of!($spans, $origin, SemConv::V1_44, $target, $name, $type),
             SemConv::V1_45 => span_of!($spans, $origin, SemConv::V1_45, $target, $name, $type),
         }

@@ -2,15 +2,10 @@
 
 use std::{any::Any, borrow::Cow, error::Error};
 
-use tower::timeout::error::Elapsed;
-
 use super::Disposition;
 use crate::{
-    client::codes,
-    error::{
-        BoxError, Classifier, Classify, ErrorClass, PanicError, PublishError, RetryError, find,
-    },
-    otel::semconv,
+    error::{BoxError, Classifier, Classify, ErrorClass, PublishError, RetryError, find},
+    otel::error_type,
     record::{Delivery, Outcome, Record, Side},
 };
 
@@ -76,7 +71,7 @@ impl Judgement {
 
     fn failed(mut self, side: Side, error: &(dyn Error + 'static)) -> Self {
         let class = Classifier::new().classify(error);
-        self.error = Some((class, error_type(error, class)));
+        self.error = Some((class, error_type(error)));
         match side {
             Side::Publish => {
                 self.attempts = find(error).map_or(1, RetryError::attempts);
@@ -95,19 +90,6 @@ impl Judgement {
         }
         self
     }
-}
-
-fn error_type(error: &(dyn Error + 'static), class: ErrorClass) -> Cow<'static, str> {
-    if let Some(code) = find(error).and_then(PublishError::code) {
-        return codes::name(code).map_or(semconv::OTHER.into(), Cow::Owned);
-    }
-    if find::<PanicError>(error).is_some() {
-        return "panic".into();
-    }
-    if find::<Elapsed>(error).is_some() {
-        return "timeout".into();
-    }
-    name(class).into()
 }
 
 fn name(class: ErrorClass) -> &'static str {

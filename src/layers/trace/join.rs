@@ -89,7 +89,7 @@ mod otel {
     }
 
     pub(super) fn note<R: Record>(span: &Span, record: &R, done: &R::Done) {
-        if !span_enabled!(target: target::COMMIT, Level::DEBUG) || span.is_disabled() {
+        if span.is_disabled() || !span_enabled!(target: target::COMMIT, Level::DEBUG) {
             return;
         }
         let (record, done): (&dyn Any, &dyn Any) = (record, done);

@@ -3,6 +3,7 @@ use std::{any::Any, sync::Arc};
 use tracing::{
     Level, Span,
     field::{self, Empty},
+    level_filters::LevelFilter,
     span,
 };
 
@@ -180,6 +181,11 @@ macro_rules! span_at {
 
 impl<R: Record> MakeSpan<R> for DefaultMakeSpan {
     fn make_span(&self, record: &R) -> Span {
+        // Where `tracing` is built to log to the crate `log`, as `axum` builds it, it would go through all
+        // fields for want of a subscriber.
+        if self.level > LevelFilter::current() {
+            return Span::none();
+        }
         match self.level {
             Level::ERROR => span_at!(self, record, Level::ERROR),
             Level::WARN => span_at!(self, record, Level::WARN),

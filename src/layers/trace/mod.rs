@@ -5,9 +5,9 @@
 //!
 //! With feature `otel`, and [`tracing_opentelemetry`]'s layer in the subscriber, the spans are
 //! OpenTelemetry's: the context of a send span travels in the record's headers, and process spans are its
-//! children in other processes. Without one of both the same spans are made, for whatever subscriber there is,
-//! and headers are left alone. Without a subscriber, or where the level is filtered out, a record costs a few
-//! nanoseconds.
+//! children in other processes. Without one of both the same spans are made, for whatever subscriber there
+//! is, and headers are left alone. Without a subscriber, or where the level is filtered out, a record costs
+//! some tens of nanoseconds.
 //!
 //! # The spans
 //!
@@ -23,13 +23,15 @@
 //! and server are known where the layer is told: [`TraceLayer::group`], [`client_id`](TraceLayer::client_id),
 //! [`server`](TraceLayer::server). Payloads never appear, keys and sizes only by
 //! [`DefaultMakeSpan::include_key`] and [`include_body_size`](DefaultMakeSpan::include_body_size), the
-//! messages of errors only by [`DefaultOnFailure::include_messages`].
+//! messages of errors only by [`DefaultOnFailure::include_messages`]. (What other layers and the handler log
+//! inside of a span is theirs: a subscriber may show it as an event.)
 //!
 //! A span is an error when the record has failed for good: an `Err`, or an
 //! [`Outcome::DeadLetter`](crate::Outcome::DeadLetter) that no layer took up. An attempt that is going to be
-//! repeated (`Retry`, `Defer`) and a record that was moved are not; `kafka_tower.outcome` tells them
-//! apart. A span whose future was dropped, by a timeout outside or when a partition is revoked, has no
-//! outcome.
+//! repeated (`Retry`, `Defer`) and a consumed record that was moved are not; `kafka_tower.outcome` tells them
+//! apart (`delivered`, `failed`, or `moved` to a dead letter, of a publish; `acked`, `skipped`, `moved`, `retried`,
+//! `deferred`, `dead_letter`, `stopped` or `failed` of a consumed record). A span whose future was dropped,
+//! by a timeout outside or when a partition is revoked, has no outcome.
 //!
 //! # What travels in the headers
 //!
@@ -47,8 +49,9 @@
 //!
 //! # Polls and commits
 //!
-//! The consumer makes these itself, with and without the layer, at `DEBUG`: there are many, and a service that
-//! exports at `INFO` has neither them nor their cost. `kafka_tower::poll=debug` in a filter turns them on.
+//! The consumer makes these itself, with and without the layer, at `DEBUG`: there are many, and a service
+//! that exports at `INFO` has neither them nor their cost. `kafka_tower::poll=debug` in a filter turns them
+//! on. [`ConsumerSettings::semconv`](crate::ConsumerSettings::semconv) is the version of their names.
 //!
 //! A poll span is for what was read from one partition at once. Kafka's client fetches ahead of that, so the
 //! span lasts no longer than the reading, and says nothing of the network. A commit span is for one

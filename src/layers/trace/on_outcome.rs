@@ -77,13 +77,13 @@ impl OnOutcome<ProducerRecord> for DefaultOnOutcome {
 impl OnOutcome<ConsumerRecord> for DefaultOnOutcome {
     fn on_outcome(&self, outcome: &Outcome, _: Duration, span: &Span) {
         let name = match outcome {
-            Outcome::Ack => "ack",
-            Outcome::Skip => "skip",
+            Outcome::Ack => "acked",
+            Outcome::Skip => "skipped",
             Outcome::Moved { .. } => "moved",
-            Outcome::Retry { .. } => "retry",
-            Outcome::Defer { .. } => "defer",
+            Outcome::Retry { .. } => "retried",
+            Outcome::Defer { .. } => "deferred",
             Outcome::DeadLetter { .. } => "dead_letter",
-            Outcome::Stop => "stop",
+            Outcome::Stop => "stopped",
         };
         span.record(attribute::OUTCOME, name);
         if matches!(outcome, Outcome::DeadLetter { .. }) {
