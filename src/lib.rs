@@ -82,6 +82,11 @@ pub use self::record::{
     Verdict,
 };
 
-#[cfg(all(doctest, feature = "testing"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
+/// Their examples are run as tests.
+#[cfg(all(doctest, feature = "otel", feature = "testing"))]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/layers.md")]
+    struct Layers;
+}

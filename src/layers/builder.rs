@@ -3,6 +3,7 @@ use tower::{ServiceBuilder, layer::util::Stack};
 use super::{
     CatchPanicLayer, CircuitBreakerLayer, DeadLetter, FallbackLayer, KeyOrderLayer, MessageIdLayer,
     MetricsLayer, RateLimitLayer, RetryLayer, TraceLayer, TrackLayer,
+    preset::{self, Consuming, Publishing},
 };
 
 /// Adds this crate's layers to [`tower::ServiceBuilder`].
@@ -13,7 +14,8 @@ use super::{
 /// * publishing: tracing, metrics, message id, tracking, key order, dead-letter, retry, circuit breaker,
 ///   rate limit.
 ///
-/// [`layers`](crate::layers) says what becomes of other orders.
+/// `docs/layers.md` says what becomes of other orders, and [`layers::preset`](super::preset) has the layers
+/// that most services want.
 ///
 /// This trait is sealed.
 ///
@@ -74,6 +76,14 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed {
         breaker: CircuitBreakerLayer,
     ) -> ServiceBuilder<Stack<CircuitBreakerLayer, L>>;
 
+    /// What most handlers want around them, in its order: [`layers::preset`](super::preset).
+    fn consuming<M, P>(
+        self,
+        metrics: impl Into<MetricsLayer<M>>,
+        letters: DeadLetter<P>,
+        retry: impl Into<RetryLayer>,
+    ) -> ServiceBuilder<Stack<Consuming<M, P>, L>>;
+
     /// Another topic for what can't be handled: [`layers::dead_letter`](super::dead_letter).
     fn dead_letter<P>(self, letters: DeadLetter<P>) -> ServiceBuilder<Stack<DeadLetter<P>, L>>;
 
@@ -94,6 +104,14 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed {
 
     /// Equal keys one after the other: [`layers::key_order`](super::key_order). Publish side only.
     fn ordered_by_key(self) -> ServiceBuilder<Stack<KeyOrderLayer, L>>;
+
+    /// What most publishers want around them, in its order: [`layers::preset`](super::preset).
+    fn publishing<M, P>(
+        self,
+        metrics: impl Into<MetricsLayer<M>>,
+        letters: DeadLetter<P>,
+        retry: impl Into<RetryLayer>,
+    ) -> ServiceBuilder<Stack<Publishing<M, P>, L>>;
 
     /// Another attempt for what failed, by a [`Backoff`](crate::Backoff) or a [`RetryLayer`]:
     /// [`layers::retry`](super::retry).
@@ -127,6 +145,15 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
         self.layer(breaker)
     }
 
+    fn consuming<M, P>(
+        self,
+        metrics: impl Into<MetricsLayer<M>>,
+        letters: DeadLetter<P>,
+        retry: impl Into<RetryLayer>,
+    ) -> ServiceBuilder<Stack<Consuming<M, P>, L>> {
+        self.layer(preset::consuming(metrics, letters, retry))
+    }
+
     fn dead_letter<P>(self, letters: DeadLetter<P>) -> ServiceBuilder<Stack<DeadLetter<P>, L>> {
         self.layer(letters)
     }
@@ -152,6 +179,15 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
 
     fn ordered_by_key(self) -> ServiceBuilder<Stack<KeyOrderLayer, L>> {
         self.layer(KeyOrderLayer::new())
+    }
+
+    fn publishing<M, P>(
+        self,
+        metrics: impl Into<MetricsLayer<M>>,
+        letters: DeadLetter<P>,
+        retry: impl Into<RetryLayer>,
+    ) -> ServiceBuilder<Stack<Publishing<M, P>, L>> {
+        self.layer(preset::publishing(metrics, letters, retry))
     }
 
     fn retry_with(self, retry: impl Into<RetryLayer>) -> ServiceBuilder<Stack<RetryLayer, L>> {

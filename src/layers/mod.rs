@@ -19,29 +19,9 @@
 //!
 //! # The order
 //!
-//! From the outside in: tracing, metrics, message id, tracking, key order, dead-letter, retry, circuit breaker, rate limit,
-//! timeout, catch-panic. In another order:
-//!
-//! | | |
-//! |---|---|
-//! | dead-letter inside of retry | the first failure is a dead letter; publishing, it isn't repeated either |
-//! | catch-panic outside of retry | a panic is not repeated |
-//! | circuit breaker outside of retry | publishing, it sees one failure where there were several; consuming, it sees each |
-//! | timeout outside of retry | publishing, it ends the waiting between attempts too, and its error is one of which Kafka may have written the record |
-//! | metrics inside of retry | publishing, each attempt is measured as a record of its own |
-//! | key order inside of retry | the second of a key passes the first while that waits |
-//! | tracing inside of retry | publishing, each attempt is a span of its own |
-//! | tracing inside of dead-letter | the dead letter is written outside of the span, and its trace goes on from the sender's |
-//! | tracking inside of retry | each attempt is told as a record of its own |
-//!
-//! # tower's own layers
-//!
-//! `timeout`, `concurrency_limit`, `GlobalConcurrencyLimitLayer`, the `map_*` and `filter` fit on both
-//! sides. A handler that timed out was dropped, and is retriable. A publish that timed out is on its way
-//! nevertheless: it may yet be delivered, so a retry layer repeats it only with
-//! [`accept_duplicates`](RetryLayer::accept_duplicates); mostly the publisher's own delivery timeout is the
-//! better one. `rate_limit` can't be cloned; [`RateLimitLayer`] takes its place. `hedge` would publish
-//! twice.
+//! From the outside in: tracing, metrics, message id, tracking, key order, dead-letter, retry, circuit
+//! breaker, rate limit, timeout, catch-panic. [`preset`] has those that most services want, in this order.
+//! `docs/layers.md` says what goes wrong in other orders, and how tower's own layers fit in.
 
 mod builder;
 pub mod catch_panic;
@@ -51,6 +31,7 @@ pub mod fallback;
 pub mod key_order;
 pub mod message_id;
 pub mod metrics;
+pub mod preset;
 pub mod rate_limit;
 pub mod retry;
 pub mod trace;

@@ -10,8 +10,8 @@ use kafka_tower::{
     Backoff, BoxError, Classified, ConsumerRecord, ErrorClass, Outcome, Persistence,
     ProducerRecord, PublishExt,
     layers::{
-        CircuitBreakerLayer, DeadLetter, FallbackLayer, RateLimitLayer, RetryLayer,
-        ServiceBuilderExt, circuit_breaker::CircuitState,
+        CircuitBreakerLayer, DeadLetter, FallbackLayer, MetricsLayer, RateLimitLayer, RetryLayer,
+        ServiceBuilderExt, circuit_breaker::CircuitState, metrics::Field,
     },
 };
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
@@ -223,4 +223,66 @@ async fn a_fallback_outside_of_dead_letters_is_not_asked() {
         .service(poison());
     assert_eq!(inside.oneshot(read(1)).await.unwrap(), Outcome::Ack);
     assert_eq!(*asked.lock().unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_inside_of_retry_count_attempts_of_a_publish() {
+    for (inside, expected) in [(true, 2), (false, 1)] {
+        let sends = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&sends);
+        let metrics = MetricsLayer::new(move |name: &'static str, _: f64, _: &[Field<'_>]| {
+            *counted.lock().unwrap() += u32::from(name == "messaging.client.operation.duration");
+        });
+        let fake = Fake::new([refused(ErrorClass::Retriable), delivered()]);
+        let builder = ServiceBuilder::new();
+        let sent = match inside {
+            true => {
+                let builder = builder
+                    .retry_with(Backoff::default())
+                    .kafka_metrics(metrics);
+                builder.service(fake).oneshot(order()).await
+            }
+            false => {
+                let builder = builder
+                    .kafka_metrics(metrics)
+                    .retry_with(Backoff::default());
+                builder.service(fake).oneshot(order()).await
+            }
+        };
+        sent.unwrap();
+        assert_eq!(*sends.lock().unwrap(), expected, "{inside}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_presets_have_the_documented_order() {
+    let dead = Fake::new([delivered()]);
+    let handler = service_fn(async |_: ConsumerRecord| -> Handled { panic!("oh no") });
+    let stack = ServiceBuilder::new()
+        .consuming(
+            (),
+            DeadLetter::to(dead.handle()),
+            Backoff::default().max_attempts(2),
+        )
+        .service(handler);
+    let again = stack.clone().oneshot(read(1)).await.unwrap();
+    assert!(matches!(again, Outcome::Retry { .. }), "{again:?}");
+    let moved = stack.oneshot(read(2)).await.unwrap();
+    assert!(matches!(moved, Outcome::Moved { .. }), "{moved:?}");
+
+    let fake = Fake::new((0..2).map(|_| refused(ErrorClass::Retriable)));
+    let dead = Fake::new([delivered()]);
+    let stack = ServiceBuilder::new()
+        .publishing(
+            (),
+            DeadLetter::to(dead.handle()),
+            Backoff::default().max_attempts(2),
+        )
+        .service(fake.handle());
+    let error = stack.send(order()).await.unwrap_err();
+    assert!(error.dead_letter().is_some());
+    let ids = fake.calls().into_iter().map(|record| record.message_id);
+    let ids: Vec<_> = ids.collect();
+    assert_eq!((ids.len(), &ids[0]), (2, &ids[1]));
+    assert_eq!(dead.calls()[0].message_id, ids[0]);
 }
