@@ -16,6 +16,7 @@ pub use self::classified::Classified;
 pub use self::classify::{Classifier, Classify};
 pub use self::config::ConfigError;
 pub use self::panic::PanicError;
+pub(crate) use self::panic::let_go;
 pub use self::publish::PublishError;
 pub(crate) use self::retry::Failures;
 pub use self::retry::{Failure, GaveUp, RetryError};

@@ -1,4 +1,9 @@
-use std::{any::Any, error::Error, fmt};
+use std::{
+    any::Any,
+    error::Error,
+    fmt, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 /// A service panicked; the record at hand failed, and nothing else.
 ///
@@ -14,7 +19,10 @@ impl PanicError {
             Ok(message) => message.into_boxed_str(),
             Err(panic) => match panic.downcast_ref::<&'static str>() {
                 Some(message) => Box::from(*message),
-                None => Box::from("no message"),
+                None => {
+                    let_go(panic);
+                    Box::from("no message")
+                }
             },
         };
         Self { message }
@@ -24,6 +32,14 @@ impl PanicError {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+}
+
+/// Drops what is the user's, whatever its destructor does.
+pub(crate) fn let_go<T>(it: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(it))) {
+        // Its destructor may panic as well.
+        mem::forget(panic);
     }
 }
 
@@ -37,7 +53,7 @@ impl Error for PanicError {}
 
 #[cfg(test)]
 mod tests {
-    use std::panic::{catch_unwind, panic_any};
+    use std::panic::panic_any;
 
     use super::*;
 
@@ -48,5 +64,17 @@ mod tests {
         assert_eq!(&*message(|| panic!("plain")), "plain");
         assert_eq!(&*message(|| panic!("{} 1", "number")), "number 1");
         assert_eq!(&*message(|| panic_any(1)), "no message");
+    }
+
+    #[test]
+    fn what_a_panic_was_given_may_panic_when_it_is_dropped() {
+        struct Panics;
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                panic_any(Self);
+            }
+        }
+        let error = PanicError::new(catch_unwind(|| panic_any(Panics)).unwrap_err());
+        assert_eq!(error.message(), "no message");
     }
 }

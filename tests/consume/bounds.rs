@@ -1,22 +1,13 @@
-//! What bounds a consumer: records that run, records that wait, offsets, bytes.
+//! What bounds a consumer: records that run, records that wait, offsets.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    future::ready,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, future::ready, time::Duration};
 
-use futures_util::future::try_join_all;
-use kafka_tower::{
-    ConsumerRecord, ConsumerSettings, Lifecycle, Ordering, Outcome, PartitionStatus,
-    ProducerRecord, PublishExt,
-};
-use tokio::{runtime::Builder, sync::watch, task::yield_now, time::timeout};
+use kafka_tower::{ConsumerSettings, Ordering, Outcome, PartitionStatus};
+use tokio::{runtime::Builder, task::yield_now, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bed::{Bed, Calls, Level, Running, SOON, soon},
+    bed::{Bed, Calls, Level, Running, SOON},
     support::run,
 };
 
@@ -168,108 +159,5 @@ fn a_stuck_record_stops_its_partition_at_the_span() {
         calls.all_below(0, 100).await;
         assert_eq!(running.stop().await.acked, 200);
         assert_eq!(bed.committed().await, bed.all_at(100));
-    });
-}
-
-/// The bytes that arrived, by partition.
-#[derive(Clone, Default)]
-struct Received(Arc<watch::Sender<HashMap<i32, usize>>>);
-
-impl Lifecycle for Received {
-    fn record_received(&mut self, record: &ConsumerRecord) {
-        let length = record.payload().map_or(0, <[u8]>::len);
-        self.0
-            .send_modify(|bytes| *bytes.entry(record.partition()).or_default() += length);
-    }
-}
-
-impl Received {
-    fn of(&self, partitions: std::ops::Range<i32>) -> usize {
-        let bytes = self.0.borrow();
-        partitions.filter_map(|one| bytes.get(&one)).sum()
-    }
-}
-
-async fn publish_large(bed: &Bed, partition: i32, count: usize, length: usize) {
-    let records = (0..count).map(|_| {
-        let record = ProducerRecord::to(bed.topic.as_str()).payload(vec![7; length]);
-        bed.publisher.send(record.partition(partition))
-    });
-    try_join_all(records).await.expect("deliveries");
-}
-
-#[test]
-fn no_more_memory_is_taken_than_allowed_while_nothing_ends() {
-    const LENGTH: usize = 10 << 10;
-    run(async {
-        // Ten megabytes in four partitions, and a fifth that shows that time passes.
-        let bed = Bed::new(5).await;
-        for partition in 0..4 {
-            publish_large(&bed, partition, 256, LENGTH).await;
-        }
-        let (calls, received) = (Calls::default(), Received::default());
-        let (gate, lifecycle) = (CancellationToken::new(), received.clone());
-        let opened = gate.clone();
-        let service = calls.service(move |record| {
-            let opened = opened.clone();
-            async move {
-                if record.partition() < 4 {
-                    opened.cancelled().await;
-                }
-                Ok(())
-            }
-        });
-        let settings = bed.settings().max_bytes(1 << 20);
-        let running =
-            Running::start_with(settings, service, |serve| serve.with_lifecycle(lifecycle));
-        let mut bytes = received.0.subscribe();
-        soon("the memory is used", async {
-            let enough = |bytes: &HashMap<i32, usize>| bytes.values().sum::<usize>() > 400 << 10;
-            drop(bytes.wait_for(enough).await);
-        })
-        .await;
-        bed.publish(4, 100).await;
-        calls.all_below(4, 100).await;
-        let taken = received.of(0..4);
-        assert!(taken <= 1 << 20, "{taken} bytes");
-
-        gate.cancel();
-        for partition in 0..4 {
-            calls.all_below(partition, 256).await;
-        }
-        assert_eq!(running.stop().await.acked, 4 * 256 + 100);
-        assert_eq!(received.of(0..4), 4 * 256 * LENGTH);
-    });
-}
-
-#[test]
-fn a_handler_that_keeps_every_record_gets_them_all() {
-    run(async {
-        let bed = Bed::new(2).await;
-        for partition in 0..2 {
-            publish_large(&bed, partition, 150, 1 << 10).await;
-        }
-        let calls = Calls::default();
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        let keep = Arc::clone(&kept);
-        let running = Running::start(
-            bed.settings().max_bytes(64 << 10),
-            calls.service(move |record| {
-                keep.lock().expect("no panic").push(record);
-                ready(Ok(()))
-            }),
-        );
-        for partition in 0..2 {
-            calls.all_below(partition, 150).await;
-        }
-        let stopped = Instant::now();
-        let summary = running.stop().await;
-        let took = stopped.elapsed();
-        assert!(took < Duration::from_secs(15), "{took:?}");
-        assert_eq!((summary.acked, summary.undone.len()), (300, 0));
-        assert_eq!(bed.committed().await, bed.all_at(150));
-        let kept = kept.lock().expect("no panic");
-        let whole = |record: &ConsumerRecord| record.payload().map(<[u8]>::len) == Some(1 << 10);
-        assert!(kept.iter().all(whole), "they outlive their consumer");
     });
 }

@@ -1,5 +1,4 @@
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
@@ -10,7 +9,7 @@ use tower::Service;
 use super::{Dispatcher, Event, Part, Seated};
 use crate::{
     consume::{engine::Opening, summary::Undone, unread},
-    error::BoxError,
+    error::{BoxError, let_go},
     record::{ConsumerRecord, Outcome, chunk::Origin},
 };
 
@@ -86,7 +85,7 @@ where
                 if let Some((place, undone)) = self.engine.close(generation) {
                     let seated = self.lanes[place as usize].take();
                     // The service's destructor is the user's code.
-                    let _ = catch_unwind(AssertUnwindSafe(|| drop(seated)));
+                    let_go(seated);
                     self.tell(Event::Closed(generation, undone));
                 }
             }

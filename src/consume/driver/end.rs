@@ -1,4 +1,8 @@
-use std::{mem, time::Instant};
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
 
 use rdkafka::{consumer::Consumer, error::KafkaError, types::RDKafkaErrorCode};
 
@@ -13,7 +17,7 @@ use crate::{
         lifecycle::Moment,
         summary::{StopReason, Summary},
     },
-    error::{BoxError, ErrorClass},
+    error::{BoxError, ErrorClass, let_go},
     record::chunk::Origin,
 };
 
@@ -47,6 +51,12 @@ impl End {
     }
 }
 
+/// What an error says. That is the user's code, and a panic of it is no reason to leave the group.
+pub(super) fn shown(error: &BoxError) -> String {
+    let shown = catch_unwind(AssertUnwindSafe(|| error.to_string()));
+    shown.unwrap_or_else(|_| "the error panicked while it was shown".to_owned())
+}
+
 impl Driver {
     /// Ends the loop: no new dispatch anywhere. The first reason counts, but for failures that are
     /// found while draining.
@@ -56,7 +66,7 @@ impl Driver {
             self.hooks.tell(Moment::Stopping);
         }
         match (&self.end, &end) {
-            (Some(End::Failed(_)), _) | (Some(_), End::Stopped(_)) => {}
+            (Some(End::Failed(_)), _) | (Some(_), End::Stopped(_)) => let_go(end),
             _ => self.end = Some(end),
         }
     }

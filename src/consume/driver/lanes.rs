@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     Context, Driver,
-    end::End,
+    end::{End, shown},
     written::{Mark, Written},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
         unread::Bell,
         view::View,
     },
-    error::ErrorClass,
+    error::{ErrorClass, let_go},
     record::{Lease, chunk::Origin},
 };
 
@@ -297,13 +297,15 @@ impl Driver {
                         OnUnhandled::PausePartition { .. } => "its partition is paused",
                         OnUnhandled::Skip => "it is skipped",
                     };
+                    let shown = shown(&error);
                     tracing::error!(
-                        target: "kafka_tower", %topic, partition, offset, %error,
+                        target: "kafka_tower", %topic, partition, offset, error = %shown,
                         "a record failed and no layer handled that: {what_next}"
                     );
-                    self.hooks.tell(Moment::Error(error.to_string()));
-                    if self.on_unhandled == OnUnhandled::Stop {
-                        self.end(End::unhandled(&origin, offset, error));
+                    self.hooks.tell(Moment::Error(shown));
+                    match self.on_unhandled {
+                        OnUnhandled::Stop => self.end(End::unhandled(&origin, offset, error)),
+                        OnUnhandled::PausePartition { .. } | OnUnhandled::Skip => let_go(error),
                     }
                 }
             }

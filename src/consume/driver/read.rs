@@ -19,6 +19,8 @@ use crate::{
 const LEAST: usize = 8;
 /// How much of keys and payloads shares an allocation. What is kept of a record keeps this much.
 const CHUNK_BYTES: usize = 8 << 10;
+/// How much of headers goes with a chunk: what is read is counted chunk by chunk.
+const CHUNK_HEADERS: usize = 32 << 10;
 
 /// What came out of a queue.
 enum Arrived {
@@ -32,6 +34,8 @@ enum Arrived {
 pub(super) struct Reader {
     parts: Vec<Part>,
     bytes: Vec<u8>,
+    /// Of the parts.
+    header_bytes: usize,
     records: Vec<ConsumerRecord>,
 }
 
@@ -86,12 +90,13 @@ impl Reader {
         let (key, payload) = (message.key(), message.payload());
         let lengths = [key, payload].map(|part| part.map(<[u8]>::len));
         let length = lengths[0].unwrap_or(0) + lengths[1].unwrap_or(0);
-        if self.bytes.len() + length > CHUNK_BYTES {
+        if self.bytes.len() + length > CHUNK_BYTES || self.header_bytes >= CHUNK_HEADERS {
             self.finish_chunk(origin, memory);
         }
         if self.bytes.capacity() == 0 {
             self.bytes.reserve_exact(length.max(CHUNK_BYTES));
         }
+        self.header_bytes += headers.size_bytes();
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key.unwrap_or_default());
         self.bytes.extend_from_slice(payload.unwrap_or_default());
@@ -112,11 +117,7 @@ impl Reader {
         if bytes.len() < bytes.capacity() / 2 {
             bytes.shrink_to_fit();
         }
-        let headers: usize = self
-            .parts
-            .iter()
-            .map(|part| part.headers.size_bytes())
-            .sum();
+        let headers = mem::take(&mut self.header_bytes);
         let taken = bytes.capacity() + headers + self.parts.len() * size_of::<ConsumerRecord>();
         let chunk = Arc::new(Chunk::new(Arc::clone(origin), bytes).count(memory, taken));
         self.records.extend(self.parts.drain(..).map(|part| {
