@@ -204,6 +204,7 @@ impl Driver {
                         && lane.committing == Some(pending.written)
                     {
                         lane.committed = Some(pending.written);
+                        lane.gone = false;
                         lane.view.set_committed(offset);
                     }
                     self.open_mark(pending.generation);
