@@ -25,7 +25,8 @@ pub struct Summary {
     /// one to be read, by this consumer or another.
     pub committed: BTreeMap<(String, i32), i64>,
     /// Topic, partition and offset of what was begun and not completed, and why. Whoever gets the
-    /// partition next handles it again. Records that were fetched and never begun aren't listed.
+    /// partition next handles it again. Records that were fetched and never begun aren't listed, and
+    /// of each member no more than 10 000 are.
     pub undone: Vec<(String, i32, i64, Undone)>,
     /// Why it ended; `None` where an error says so.
     pub stop: Option<StopReason>,

@@ -44,29 +44,9 @@ async fn written(bed: &Bed) -> (i64, String) {
     read.await.expect("what was committed")
 }
 
-/// Commits an offset of partition 0, as nobody's member, with any bytes as metadata: a request of
-/// version 2, since no client sends what isn't text.
+/// Commits an offset of partition 0 with any bytes as metadata.
 async fn write(bed: &Bed, offset: i64, metadata: &[u8]) {
-    let text = |text: &[u8]| {
-        let length = i16::try_from(text.len()).expect("a short text");
-        [&length.to_be_bytes(), text].concat()
-    };
-    let one = 1_i32.to_be_bytes();
-    let request = [
-        &[0, 8, 0, 2, 0, 0, 0, 7][..],
-        &text(b"test"),
-        &text(bed.group.as_bytes()),
-        &(-1_i32).to_be_bytes(),
-        &text(b""),
-        &(-1_i64).to_be_bytes(),
-        &one,
-        &text(bed.topic.as_bytes()),
-        &one,
-        &0_i32.to_be_bytes(),
-        &offset.to_be_bytes(),
-        &text(metadata),
-    ]
-    .concat();
+    let request = commit_of_nobody(bed, offset, metadata);
     // Any broker may be the group's coordinator, and a new group's may not be there yet.
     let mut brokers = bed.brokers().split(',').cycle();
     let mut often = interval(Duration::from_millis(50));
@@ -80,8 +60,33 @@ async fn write(bed: &Bed, offset: i64, metadata: &[u8]) {
     .await;
 }
 
+/// A commit of partition 0 by somebody who is no member: a request of version 2, since no client
+/// sends metadata that isn't text.
+pub(crate) fn commit_of_nobody(bed: &Bed, offset: i64, metadata: &[u8]) -> Vec<u8> {
+    let text = |text: &[u8]| {
+        let length = i16::try_from(text.len()).expect("a short text");
+        [&length.to_be_bytes(), text].concat()
+    };
+    let one = 1_i32.to_be_bytes();
+    [
+        &[0, 8, 0, 2, 0, 0, 0, 7][..],
+        &text(b"test"),
+        &text(bed.group.as_bytes()),
+        &(-1_i32).to_be_bytes(),
+        &text(b""),
+        &(-1_i64).to_be_bytes(),
+        &one,
+        &text(bed.topic.as_bytes()),
+        &one,
+        &0_i32.to_be_bytes(),
+        &offset.to_be_bytes(),
+        &text(metadata),
+    ]
+    .concat()
+}
+
 /// Gives the error code of the answer, its last two bytes.
-async fn send(broker: &str, request: &[u8]) -> io::Result<[u8; 2]> {
+pub(crate) async fn send(broker: &str, request: &[u8]) -> io::Result<[u8; 2]> {
     let mut broker = TcpStream::connect(broker).await?;
     let length = u32::try_from(request.len()).expect("a short request");
     broker.write_u32(length).await?;

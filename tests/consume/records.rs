@@ -93,6 +93,34 @@ fn headers_keep_their_order_their_nulls_and_their_bytes() {
 }
 
 #[test]
+fn a_record_may_have_ten_thousand_headers() {
+    run(async {
+        let bed = Bed::new(1).await;
+        let pairs = || (0..10_000_u32).map(|n| (format!("h{}", n % 100), n.to_be_bytes()));
+        let mut record = ProducerRecord::to(bed.topic.as_str()).payload("x");
+        for (key, value) in pairs() {
+            record = record.header(key, value.to_vec());
+        }
+        bed.send(record).await;
+        bed.send(ProducerRecord::to(bed.topic.as_str()).payload("y"))
+            .await;
+        let got = receive(&bed, 2).await;
+        let headers = got[0].headers();
+        assert_eq!(headers.len(), 10_000);
+        let expected = pairs();
+        assert!(
+            headers
+                .iter()
+                .zip(expected)
+                .all(|((key, value), (k, v))| { key == k.as_bytes() && value == Some(&v[..]) })
+        );
+        assert_eq!(headers.get_all("h7").count(), 100);
+        assert_eq!(headers.get("h7"), Some(&9907_u32.to_be_bytes()[..]));
+        assert!(got[1].headers().is_empty());
+    });
+}
+
+#[test]
 fn records_with_headers_and_without_may_take_turns() {
     run(async {
         let bed = Bed::new(1).await;

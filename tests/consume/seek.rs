@@ -7,6 +7,7 @@ use kafka_tower::{ConsumerRecord, Outcome, Undone};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    attempts::{commit_of_nobody, send},
     bed::{Bed, Calls, Running, is_at, is_done},
     support::run,
 };
@@ -182,6 +183,35 @@ fn a_seek_may_come_before_the_first_record() {
             assert!(offsets.ends_with(&[5, 6, 7, 8, 9]), "{offsets:?}");
             assert_eq!(bed.committed().await, bed.all_at(10));
         }
+    });
+}
+
+#[test]
+fn only_a_seek_moves_a_group_that_runs() {
+    run(async {
+        let bed = Bed::new(1).await;
+        if bed.mock().is_some() {
+            println!("skipped: it takes a real cluster in KAFKA_BOOTSTRAP_SERVERS");
+            return;
+        }
+        bed.fill(5).await;
+        let calls = Calls::default();
+        let running = Running::start(bed.settings(), calls.acking());
+        running.status(0, "it is done", is_done).await;
+        // What Kafka's own tools send to reset a group.
+        let request = commit_of_nobody(&bed, 1, b"");
+        for broker in bed.brokers().split(',') {
+            let code = i16::from_be_bytes(send(broker, &request).await.expect("an answer"));
+            // Not the coordinator, or not a member.
+            assert!([16, 25].contains(&code), "{code}");
+        }
+        assert_eq!(bed.committed().await, bed.all_at(5));
+        let sought = running.handle.seek(&bed.topic, 0, 1).await;
+        sought.expect("it is assigned");
+        calls.reach(9).await;
+        running.stop().await;
+        assert_eq!(calls.offsets(0), [0, 1, 2, 3, 4, 1, 2, 3, 4]);
+        assert_eq!(bed.committed().await, bed.all_at(5));
     });
 }
 
