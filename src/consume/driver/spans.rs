@@ -153,9 +153,7 @@ mod otel {
     pub(super) fn settle(span: &Span, origin: &Origin, from: Option<i64>, offset: i64) {
         let mut handled = origin.process_spans.take_below(offset);
         let is_all = |first: i64| from == Some(first) && first + 1 == offset;
-        if handled.len() == 1
-            && let Some(one) = handled.first_entry().filter(|one| is_all(*one.key()))
-        {
+        if let Some(one) = handled.first_entry().filter(|one| is_all(*one.key())) {
             let parent = Context::new().with_remote_span_context(one.remove());
             // Without OpenTelemetry's layer there is nothing to be a child of.
             let _ = span.set_parent(parent);

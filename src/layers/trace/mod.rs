@@ -1,7 +1,8 @@
 //! A span for each record, with OpenTelemetry's names, and one trace from sender to consumers.
 //!
 //! The layer belongs outside of all others. Then one span `send orders` lasts over all attempts of a publish,
-//! each repetition an event in it; and a span `process orders` lasts over one attempt at a consumed record.
+//! each repetition an event in it; and a span `process orders` lasts over one attempt at a consumed record
+//! (over all of them with [`RetryLayer::in_place`](crate::layers::RetryLayer::in_place)).
 //!
 //! With feature `otel`, and [`tracing_opentelemetry`]'s layer in the subscriber, the spans are
 //! OpenTelemetry's: the context of a send span travels in the record's headers, and process spans are its
