@@ -36,9 +36,12 @@ impl PanicError {
 }
 
 /// Drops what is the user's, whatever its destructor does.
+#[expect(
+    clippy::mem_forget,
+    reason = "what was panicked with may panic when it is dropped"
+)]
 pub(crate) fn let_go<T>(it: T) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(it))) {
-        // Its destructor may panic as well.
         mem::forget(panic);
     }
 }

@@ -25,7 +25,7 @@ mod seek;
 mod shutdown;
 mod spawned;
 mod stack;
-mod stats;
 mod statics;
+mod stats;
 mod undone;
 mod unhandled;
