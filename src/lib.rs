@@ -64,9 +64,9 @@ pub use self::backoff::{Backoff, Jitter};
 #[doc(hidden)]
 pub use self::consume::bench;
 pub use self::consume::{
-    App, AssignmentStrategy, Consumer, ConsumerHandle, ConsumerSettings, ConsumerStats, Lifecycle,
-    NotAssigned, OffsetReset, OnUnhandled, Ordering, PartitionStatus, Serve, ServeError,
-    StopReason, Summary, Undone, serve,
+    App, AssignmentStrategy, Consumer, ConsumerEnded, ConsumerHandle, ConsumerSettings,
+    ConsumerStats, Lifecycle, NotAssigned, OffsetReset, OnUnhandled, Ordering, PartitionStatus,
+    Serve, ServeError, StopReason, Summary, Undone, serve,
 };
 pub use self::error::{
     BoxError, Classified, Classifier, Classify, ConfigError, ErrorClass, Failure, GaveUp,

@@ -1,6 +1,8 @@
 //! librdkafka's log lines and errors, as `tracing` events.
 
-use rdkafka::{ClientContext, config::RDKafkaLogLevel, error::KafkaError};
+use rdkafka::{
+    ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
+};
 
 use super::redact::escape;
 
@@ -45,3 +47,5 @@ impl ClientContext for Logging {
         tracing::warn!(target: "librdkafka", %error, "{}", escape(reason));
     }
 }
+
+impl ConsumerContext for Logging {}

@@ -2,12 +2,12 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::Instant,
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{engine::Counts, stats::Meters, view::Views};
 use crate::sync::{self, Thread};
@@ -36,6 +36,10 @@ pub(super) struct Control {
     pub(super) views: Views,
     pub(super) meters: Meters,
     pub(super) started: Instant,
+    /// The group has given it partitions once, be it none.
+    pub(super) assigned: AtomicBool,
+    /// Tells those who watch that the poll thread has looked at everything again.
+    pub(super) turned: Arc<Notify>,
     /// `None`: nobody serves them any more.
     requests: Mutex<Option<Vec<Requested>>>,
     wish: AtomicU8,
@@ -67,13 +71,15 @@ pub(super) struct Requested {
 
 impl Control {
     /// Of a member that counts what becomes of its records here.
-    pub(super) fn new(counts: Vec<Arc<Counts>>) -> Self {
+    pub(super) fn new(counts: Vec<Arc<Counts>>, turned: Arc<Notify>) -> Self {
         let started = Instant::now();
         Self {
             wake: Wake::default(),
             views: Views::default(),
             meters: Meters::new(started, counts),
             started,
+            assigned: AtomicBool::new(false),
+            turned,
             requests: Mutex::new(Some(Vec::new())),
             wish: AtomicU8::new(0),
         }

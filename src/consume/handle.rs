@@ -1,11 +1,17 @@
+mod drained;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    select,
+    sync::{Notify, oneshot},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub(super) use self::drained::Probe;
 use super::{
     control::{Control, Request},
     stats::ConsumerStats,
@@ -42,7 +48,27 @@ struct Shared {
     members: Mutex<Vec<Arc<Control>>>,
     topics: OnceLock<Vec<String>>,
     stop: CancellationToken,
+    ended: CancellationToken,
+    /// A poll thread has looked at everything, or a member was added.
+    turned: Arc<Notify>,
+    probe: OnceLock<Probe>,
 }
+
+/// Tells the handles that the consumer has ended, or never will begin.
+pub(super) struct EndOnDrop(#[expect(dead_code, reason = "for its drop")] DropGuard);
+
+/// The consumer has ended, or was dropped before it was run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumerEnded;
+
+impl fmt::Display for ConsumerEnded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the consumer has ended: what `serve` answered says why")
+    }
+}
+
+impl std::error::Error for ConsumerEnded {}
 
 /// The partition is not, or no longer, assigned to this consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +151,49 @@ impl ConsumerHandle {
             .await
     }
 
+    /// Waits until everything that is in the topics now has been handled: every partition is complete
+    /// up to the end that the brokers tell when they are asked, after the call and after the
+    /// first assignment. What is published later is not waited for. Right for tests in place of a
+    /// sleep, and for jobs that handle what there is and stop:
+    ///
+    /// ```no_run
+    /// # use kafka_tower::{BoxError, Consumer, ConsumerRecord, serve};
+    /// # async fn run(consumer: Consumer) -> Result<(), BoxError> {
+    /// # let service = tower::service_fn(async |_: ConsumerRecord| Ok::<_, BoxError>(()));
+    /// let serve = serve(consumer, service);
+    /// let handle = serve.handle();
+    /// let summary = serve
+    ///     .with_graceful_shutdown(async move { handle.drained().await.unwrap_or_default() })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A record is handled when it is complete ([`Outcome::is_complete`](crate::Outcome::is_complete)):
+    /// one that runs, or waits for its next attempt or its key, is not; nor is what an open transaction
+    /// has written. A partition that another member of the group owns counts when the group has
+    /// committed that far.
+    ///
+    /// It has no deadline, and never resolves while a partition is paused
+    /// ([`pause`](Self::pause), [`OnUnhandled::PausePartition`](crate::OnUnhandled::PausePartition)), a
+    /// record fails again and again, a topic doesn't exist, no brokers can be reached, or nobody
+    /// runs the consumer: set a `timeout` around it. It asks with a client of its own, and needs the
+    /// right to DESCRIBE the topics, which READ includes.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsumerEnded`], when it ends before.
+    ///
+    /// Cancel safe: it changes nothing. A question to the brokers that is under way goes on in the
+    /// background, for 10 s at the most.
+    pub async fn drained(&self) -> Result<(), ConsumerEnded> {
+        select! {
+            biased;
+            () = drained::drained(&self.0) => Ok(()),
+            () = self.0.ended.cancelled() => Err(ConsumerEnded),
+        }
+    }
+
     async fn request(
         &self,
         topic: &str,
@@ -163,13 +232,32 @@ impl ConsumerHandle {
         self.0.stop.clone()
     }
 
+    pub(super) fn turned(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.turned)
+    }
+
+    pub(super) fn set_probe(&self, probe: Probe) {
+        // A consumer is run once.
+        let _ = self.0.probe.set(probe);
+    }
+
+    pub(super) fn end_on_drop(&self) -> EndOnDrop {
+        EndOnDrop(self.0.ended.clone().drop_guard())
+    }
+
     pub(super) fn add(&self, member: Arc<Control>) {
         self.members().push(member);
+        self.0.turned.notify_waiters();
     }
 
     fn members(&self) -> MutexGuard<'_, Vec<Arc<Control>>> {
-        let members = self.0.members.lock();
-        members.unwrap_or_else(PoisonError::into_inner)
+        self.0.members()
+    }
+}
+
+impl Shared {
+    fn members(&self) -> MutexGuard<'_, Vec<Arc<Control>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     runtime::Handle,
     select,
-    sync::{Semaphore, mpsc::unbounded_channel, oneshot},
+    sync::{Notify, Semaphore, mpsc::unbounded_channel, oneshot},
     time::timeout,
 };
 
@@ -22,6 +22,7 @@ use super::{
     dispatch::{Reporter, Seat},
     driver,
     engine::Counts,
+    handle::Probe,
     lifecycle::{self, Hooks, Moment, Moments},
 };
 use crate::error::ErrorClass;
@@ -63,12 +64,16 @@ pub(super) async fn run(
         let (hooks, receiver) = Hooks::new();
         (plan.hooks, moments) = (hooks, Some(receiver));
     }
+    handle.set_probe(Probe::new(
+        plan.consumer.client_config(None),
+        plan.topics.clone(),
+    ));
     let mut started = Vec::new();
     let mut controls = AbandonOnDrop(Vec::new());
     for number in 0..count {
         plan.hooks.tell(Moment::Creating);
         let number = (count > 1).then_some(number);
-        let member = start(&plan, number)?;
+        let member = start(&plan, number, handle.turned())?;
         controls.0.push(Arc::clone(&member.control));
         handle.add(Arc::clone(&member.control));
         started.push(member);
@@ -121,14 +126,14 @@ async fn tell(
 }
 
 /// Starts a member: its dispatchers and its poll thread.
-fn start(plan: &Plan, number: Option<usize>) -> Result<Member, ServeError> {
+fn start(plan: &Plan, number: Option<usize>, turned: Arc<Notify>) -> Result<Member, ServeError> {
     let (sender, events) = mpsc::channel();
     let permits = plan.consumer.bounds(plan.on_unhandled).max_in_flight;
     let permits = Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
     let threads = Handle::current().metrics().num_workers();
     let count = plan.consumer.dispatchers().unwrap_or(threads).max(1);
     let counts: Vec<_> = (0..count).map(|_| Arc::new(Counts::default())).collect();
-    let control = Arc::new(Control::new(counts.clone()));
+    let control = Arc::new(Control::new(counts.clone(), turned));
     let dispatchers = (0..).zip(counts).map(|(number, counts)| {
         let (orders, receiver) = unbounded_channel();
         let pressing = Arc::new(AtomicBool::new(false));

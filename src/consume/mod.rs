@@ -26,7 +26,7 @@ pub use self::engine::bench;
 pub use self::error::ServeError;
 #[cfg(feature = "otel")]
 pub(crate) use self::handle::WeakHandle;
-pub use self::handle::{ConsumerHandle, NotAssigned};
+pub use self::handle::{ConsumerEnded, ConsumerHandle, NotAssigned};
 pub use self::lifecycle::Lifecycle;
 pub use self::policy::{OnUnhandled, Ordering};
 pub use self::serve::{Serve, serve};

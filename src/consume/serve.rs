@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     App, Consumer, ConsumerHandle, Lifecycle, OnUnhandled, ServeError, Summary, dispatch,
+    handle::EndOnDrop,
     lifecycle::Hooks,
     members::{self, Plan, Signal, Spawn},
 };
@@ -58,6 +59,7 @@ use crate::{client::topic_name, error::ConfigError};
 /// # }
 /// ```
 pub fn serve<A: App>(consumer: Consumer, app: A) -> Serve<A> {
+    let handle = ConsumerHandle::default();
     Serve {
         consumer,
         app,
@@ -65,7 +67,8 @@ pub fn serve<A: App>(consumer: Consumer, app: A) -> Serve<A> {
         on_unhandled: OnUnhandled::default(),
         lifecycle: None,
         members: 1,
-        handle: ConsumerHandle::default(),
+        end: handle.end_on_drop(),
+        handle,
     }
 }
 
@@ -80,6 +83,7 @@ pub struct Serve<A> {
     lifecycle: Option<Box<dyn Lifecycle>>,
     members: usize,
     handle: ConsumerHandle,
+    end: EndOnDrop,
 }
 
 impl<A> Serve<A> {
@@ -155,6 +159,7 @@ impl<A: App> IntoFuture for Serve<A> {
             lifecycle,
             members,
             handle,
+            end,
         } = self;
         let app_topics = app.topics().unwrap_or_default();
         let make = Arc::new(app.into_make_lane());
@@ -162,6 +167,7 @@ impl<A: App> IntoFuture for Serve<A> {
             tokio::spawn(dispatch::run(Arc::clone(&make), seat));
         });
         ServeFuture(Box::pin(async move {
+            let _end = end;
             let plan = Plan {
                 topics: all_topics(&consumer, app_topics)?,
                 consumer,

@@ -89,19 +89,33 @@ impl View {
             .compare_exchange(-1, end, Ordering::Relaxed, Ordering::Relaxed);
     }
 
+    fn is(&self, topic: &str, partition: i32) -> bool {
+        &*self.origin.topic == topic && self.origin.partition == partition
+    }
+
     pub(super) fn set_committed(&self, offset: i64) {
         self.committed.store(offset, Ordering::Relaxed);
     }
 
+    /// Whether every record below `target` is complete.
+    fn is_complete_to(&self, target: i64) -> bool {
+        // What was committed before this assignment is believed once the partition was seen to go that
+        // far: of a topic that was made anew it doesn't.
+        let before = self.begins().zip(known(&self.end));
+        let before = before.and_then(|(begins, end)| (end >= begins).then_some(begins));
+        let complete = self.progress.watermark().or(before);
+        complete.is_some_and(|complete| complete >= target)
+    }
+
+    /// Where the lane goes on before a record of it is complete.
+    fn begins(&self) -> Option<i64> {
+        known(&self.committed).or(known(&self.start))
+    }
+
     fn status(&self, now: Duration) -> PartitionStatus {
-        let known = |offset: i64| Some(offset).filter(|offset| *offset >= 0);
-        let committed = known(self.committed.load(Ordering::Relaxed));
-        let end = known(self.end.load(Ordering::Relaxed));
-        let complete = self
-            .progress
-            .watermark()
-            .or(committed)
-            .or(known(self.start.load(Ordering::Relaxed)));
+        let committed = known(&self.committed);
+        let end = known(&self.end);
+        let complete = self.progress.watermark().or(self.begins());
         let since = |at: u64| (at > 0).then(|| now.saturating_sub(Duration::from_millis(at)));
         PartitionStatus {
             topic: self.origin.topic.as_ref().to_owned(),
@@ -119,6 +133,10 @@ impl View {
                 .filter(|_| self.progress.is_busy()),
         }
     }
+}
+
+fn known(offset: &AtomicI64) -> Option<i64> {
+    Some(offset.load(Ordering::Relaxed)).filter(|offset| *offset >= 0)
 }
 
 /// The lanes of a member.
@@ -139,9 +157,15 @@ impl Views {
     }
 
     pub(super) fn has(&self, topic: &str, partition: i32) -> bool {
-        self.lock()
-            .iter()
-            .any(|view| &*view.origin.topic == topic && view.origin.partition == partition)
+        self.lock().iter().any(|view| view.is(topic, partition))
+    }
+
+    /// Whether every record of a partition below `target` is complete; `None` for one that isn't ours.
+    pub(super) fn is_complete_to(&self, topic: &str, partition: i32, target: i64) -> Option<bool> {
+        let views = self.lock();
+        let mut views = views.iter();
+        let view = views.find(|view| view.is(topic, partition))?;
+        Some(view.is_complete_to(target))
     }
 
     pub(super) fn status(&self, started: Instant) -> Vec<PartitionStatus> {

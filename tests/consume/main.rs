@@ -12,6 +12,7 @@ mod bounds;
 mod closing;
 mod deleted;
 mod delivery;
+mod drained;
 mod drops;
 mod handle;
 mod lease;

@@ -313,6 +313,7 @@ impl Driver {
         self.feed_the_starved();
         self.look_at_lanes();
         self.commit_on_the_clock();
+        self.control.turned.notify_waiters();
     }
 
     /// Serves the client's own queue: callbacks run in here.

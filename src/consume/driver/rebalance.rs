@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -87,6 +88,7 @@ impl Driver {
             }
         }
         answer(&self.consumer, true, &list(partitions));
+        self.control.assigned.store(true, Ordering::Release);
     }
 
     fn ask_committed(&self, partitions: &Partitions) -> HashMap<(String, i32), Committed> {

@@ -1,0 +1,195 @@
+//! Whether everything has been handled: the ends of the partitions are the brokers' word.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, KafkaResult},
+    types::RDKafkaErrorCode,
+};
+use tokio::task::spawn_blocking;
+
+use super::{Control, Shared};
+use crate::client::{logging::Logging, redact::escape};
+
+/// How long the brokers may take for one answer.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How often the group's offsets are asked for, while other members have partitions.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
+type Offsets = HashMap<(String, i32), i64>;
+
+/// What it takes to ask the brokers, with a client that is no member of the group.
+#[derive(Clone)]
+pub(in crate::consume) struct Probe {
+    config: ClientConfig,
+    topics: Vec<String>,
+}
+
+/// Waits until every partition is complete up to its end.
+pub(super) async fn drained(shared: &Shared) {
+    let probe = loop {
+        let turned = shared.turned.notified();
+        match shared.probe.get() {
+            Some(probe) if shared.is_assigned() => break probe,
+            _ => turned.await,
+        }
+    };
+    let mut open = loop {
+        let turned = shared.turned.notified();
+        match probe.ask(Probe::ends).await {
+            Some(ends) => break ends,
+            None => turned.await,
+        }
+    };
+    tracing::debug!(target: "kafka_tower", ends = ?open, "waiting until everything is handled");
+    let mut asked: Option<Instant> = None;
+    loop {
+        let turned = shared.turned.notified();
+        open.retain(|place, end| match shared.is_complete_to(place, *end) {
+            Some(complete) => !complete,
+            // Nothing was ever written to an empty one, whoever has it.
+            None => *end > 0,
+        });
+        if open.is_empty() {
+            return;
+        }
+        let mut others = open.clone();
+        others.retain(|place, _| !shared.owns(place));
+        if others.is_empty() || asked.is_some_and(|at| at.elapsed() < ASK_AGAIN) {
+            turned.await;
+            continue;
+        }
+        let committed = probe.ask(move |probe| probe.committed_to(others)).await;
+        for place in committed.unwrap_or_default() {
+            open.remove(&place);
+        }
+        asked = Some(Instant::now());
+    }
+}
+
+impl Shared {
+    /// Whether the group has given every member its part.
+    fn is_assigned(&self) -> bool {
+        let members = self.members();
+        let assigned = |member: &Arc<Control>| member.assigned.load(Ordering::Acquire);
+        !members.is_empty() && members.iter().all(assigned)
+    }
+
+    fn owns(&self, (topic, partition): &(String, i32)) -> bool {
+        let members = self.members();
+        members
+            .iter()
+            .any(|member| member.views.has(topic, *partition))
+    }
+
+    fn is_complete_to(&self, (topic, partition): &(String, i32), target: i64) -> Option<bool> {
+        let members = self.members();
+        let mut members = members.iter();
+        members.find_map(|member| member.views.is_complete_to(topic, *partition, target))
+    }
+}
+
+impl Probe {
+    pub(in crate::consume) fn new(config: ClientConfig, topics: Vec<String>) -> Self {
+        Self { config, topics }
+    }
+
+    /// Asks on a thread that may block; `None` when there was no answer.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Self) -> KafkaResult<T> + Send + 'static,
+    ) -> Option<T> {
+        let probe = self.clone();
+        let answer = spawn_blocking(move || question(&probe)).await.ok()?;
+        answer
+            .inspect_err(|error| {
+                let error = error.to_string();
+                tracing::debug!(
+                    target: "kafka_tower", error = %escape(&error),
+                    "where partitions end isn't known yet"
+                );
+            })
+            .ok()
+    }
+
+    fn client(&self) -> KafkaResult<BaseConsumer<Logging>> {
+        self.config.create_with_context(Logging)
+    }
+
+    /// Where every partition of the topics ends, for a consumer of this isolation level.
+    fn ends(&self) -> KafkaResult<Offsets> {
+        let client = self.client()?;
+        let mut list = TopicPartitionList::new();
+        for topic in &self.topics {
+            let metadata = client.fetch_metadata(Some(topic), ANSWER_TIME)?;
+            let found = metadata.topics().first();
+            let partitions = found.map(|found| found.partitions()).unwrap_or_default();
+            if partitions.is_empty() {
+                let missing = RDKafkaErrorCode::UnknownTopicOrPartition;
+                return Err(KafkaError::MetadataFetch(missing));
+            }
+            for partition in partitions {
+                list.add_partition(topic, partition.id());
+            }
+        }
+        ends_of(&client, list)
+    }
+
+    /// Those of the partitions whose offset the group has committed, up to the end given.
+    fn committed_to(&self, targets: Offsets) -> KafkaResult<Vec<(String, i32)>> {
+        let client = self.client()?;
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in targets.keys() {
+            list.add_partition(topic, *partition);
+        }
+        let committed = client.committed_offsets(list.clone(), ANSWER_TIME)?;
+        let committed = offsets(&committed)?;
+        // Asked for once more: an offset behind the end is of a topic that was made anew.
+        let ends = ends_of(&client, list)?;
+        let targets = targets.into_iter().filter(|(place, target)| {
+            let committed = committed.get(place).copied().unwrap_or_default();
+            committed >= *target && ends.get(place).is_some_and(|end| committed <= *end)
+        });
+        Ok(targets.map(|(place, _)| place).collect())
+    }
+}
+
+fn ends_of(client: &BaseConsumer<Logging>, mut list: TopicPartitionList) -> KafkaResult<Offsets> {
+    list.set_all_offsets(Offset::End)?;
+    let list = client.offsets_for_times(list, ANSWER_TIME)?;
+    let ends = offsets(&list)?;
+    match ends.len() == list.count() {
+        true => Ok(ends),
+        // To leave one out would be to say that it is drained.
+        false => Err(KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset)),
+    }
+}
+
+/// The offsets of a list, without those that aren't known.
+fn offsets(list: &TopicPartitionList) -> KafkaResult<Offsets> {
+    let mut offsets = Offsets::new();
+    for element in list.elements() {
+        element.error()?;
+        if let Offset::Offset(offset) = element.offset() {
+            let place = (element.topic().to_owned(), element.partition());
+            offsets.insert(place, offset);
+        }
+    }
+    Ok(offsets)
+}
+
+/// Without its settings, which hold secrets.
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probe")
+            .field("topics", &self.topics)
+            .finish_non_exhaustive()
+    }
+}
