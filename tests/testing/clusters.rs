@@ -1,11 +1,10 @@
 //! The clusters that tests run on.
 
-mod support;
-
 use std::io::ErrorKind;
 
 use kafka_tower::testing::{EmbeddedKafka, TestKafka};
-use support::run;
+
+use crate::support::run;
 
 #[test]
 fn a_topic_that_is_there_already_is_left_as_it_is() {

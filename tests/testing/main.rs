@@ -1,0 +1,10 @@
+//! The testing kit: what stands in for Kafka, and what goes wrong on purpose.
+
+#[path = "../support/consume.rs"]
+mod bed;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod chaos;
+mod clusters;
+mod mock;
