@@ -60,6 +60,7 @@ mod sync;
 pub mod testing;
 
 pub use self::backoff::{Backoff, Jitter};
+pub use self::client::security::{Security, Tls};
 #[cfg(feature = "bench-internals")]
 #[doc(hidden)]
 pub use self::consume::bench;

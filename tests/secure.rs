@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bed::{Calls, Running};
+use bed::{Calls, Running, soon};
 use capture::logs;
 use kafka_tower::{
     ConsumerSettings, ErrorClass, Persistence, ProducerRecord, ProducerSettings, PublishExt,
@@ -169,7 +169,11 @@ fn a_consumer_needs_the_right_to_the_group_and_to_the_topic() {
         secure.grant("Read", "--group").await;
         let calls = Calls::default();
         let running = Running::start(secure.consumer(ALICE), calls.acking());
-        calls.reach(1).await;
+        // Which asks the brokers as well.
+        soon("it is handled", running.handle.drained())
+            .await
+            .expect("it runs");
+        assert_eq!(calls.offsets(0), [0]);
         let summary = running.stop().await;
         assert_eq!(summary.committed.values().copied().collect::<Vec<_>>(), [1]);
     });
@@ -194,8 +198,14 @@ fn a_wrong_password_fails_a_publish_at_once_and_is_not_shown() {
     run(async |secure: Secure| {
         let logs = logs();
         let started = Instant::now();
-        let error = secure.publisher(WRONG).send(secure.record()).await;
+        let publisher = secure.publisher(WRONG);
+        let error = publisher.send(secure.record()).await;
         let error = error.expect_err("a refusal");
+        // Not only what waited for the connection.
+        for _ in 0..3 {
+            let again = publisher.send(secure.record()).await;
+            assert_eq!(again.expect_err("a refusal").code(), error.code());
+        }
         assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
         assert_eq!(error.code(), Some(-169), "{error}");
         assert_eq!(error.class(), ErrorClass::Fatal);

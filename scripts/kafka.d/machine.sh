@@ -10,6 +10,10 @@ need_java() {
   ((major >= 17)) || die 1 "$JAVA is version $major: $hint"
 }
 
+need_openssl() {
+  command -v openssl >/dev/null || die 1 'no openssl found: install it (Debian: apt-get install openssl)'
+}
+
 need_jars() {
   local version
   version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$PARTS/pom.xml")
@@ -53,7 +57,7 @@ listening() {
 need_free_ports() {
   local n i
   for n; do
-    for ((i = 0; i < 2 + SECURE; i++)); do
+    for ((i = 0; i < 2 + 3 * SECURE; i++)); do
       ! listening "$(port "$n" "$i")" ||
         die 1 "port $(port "$n" "$i") (broker $n) is in use: free it, or set KAFKA_PORT (now $PORT) and KAFKA_STATE for another cluster"
     done

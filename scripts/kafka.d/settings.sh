@@ -2,17 +2,19 @@
 # The settings of brokers and of their clients.
 
 settings() {
-  local n=$1 v voters='' rf=$((BROKERS < 3 ? BROKERS : 3)) isr=$((BROKERS < 3 ? 1 : 2)) sasl=''
+  local n=$1 v voters='' rf=$((BROKERS < 3 ? BROKERS : 3)) isr=$((BROKERS < 3 ? 1 : 2)) secure=''
   for ((v = 1; v <= BROKERS; v++)); do voters+=,$v@127.0.0.1:$(port "$v" 1); done
-  ((!SECURE)) || sasl=,SASL_PLAINTEXT://127.0.0.1:$(port "$n" 2)
+  ((!SECURE)) || for ((v = 2; v <= 4; v++)); do
+    secure+=,$(listener "$v")://127.0.0.1:$(port "$n" "$v")
+  done
   cat <<END
 process.roles=broker,controller
 node.id=$n
 controller.quorum.voters=${voters#,}
-listeners=PLAINTEXT://127.0.0.1:$(port "$n" 0),CONTROLLER://127.0.0.1:$(port "$n" 1)$sasl
-advertised.listeners=PLAINTEXT://127.0.0.1:$(port "$n" 0)$sasl
+listeners=PLAINTEXT://127.0.0.1:$(port "$n" 0),CONTROLLER://127.0.0.1:$(port "$n" 1)$secure
+advertised.listeners=PLAINTEXT://127.0.0.1:$(port "$n" 0)$secure
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
 log.dirs=$STATE/$n/data
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
@@ -42,10 +44,29 @@ replica.lag.time.max.ms=3000
 END
 }
 
+listener() {
+  case $1 in
+    2) echo SASL_PLAINTEXT ;;
+    3) echo SASL_SSL ;;
+    4) echo SSL ;;
+  esac
+}
+
 secure_settings() {
-  cat <<'END'
+  local login=org.apache.kafka.common.security
+  local plain="$login.plain.PlainLoginModule required user_admin=\"admin-secret\" user_alice=\"alice-secret\";"
+  cat <<END
 listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN
-listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_admin="admin-secret" user_alice="alice-secret";
+listener.name.sasl_plaintext.plain.sasl.jaas.config=$plain
+listener.name.sasl_ssl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config=$plain
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=$login.scram.ScramLoginModule required;
+listener.name.ssl.ssl.client.auth=required
+ssl.principal.mapping.rules=RULE:^CN=(.*?)(,.*)?\$/\$1/,DEFAULT
+ssl.keystore.type=PEM
+ssl.keystore.location=$STATE/tls/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$STATE/tls/ca.pem
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS;User:admin
 allow.everyone.if.no.acl.found=false

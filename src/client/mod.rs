@@ -6,6 +6,8 @@ pub(crate) mod logging;
 pub(crate) mod native;
 pub(crate) mod properties;
 pub(crate) mod redact;
+pub(crate) mod security;
+pub(crate) mod tls;
 pub(crate) mod topic_name;
 
 /// Runs the caller's code (a waker, a destructor, a log subscriber) on a thread of ours: a panic in it

@@ -1,6 +1,7 @@
 //! The settings of a client by librdkafka's names, and all that is wrong with them at once.
 
 mod bootstrap;
+mod security;
 mod setting;
 
 use std::{collections::BTreeMap, fmt};
@@ -32,6 +33,10 @@ impl Properties {
         self.0.insert(name, value.into());
     }
 
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.remove(known::canonical(name));
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(known::canonical(name)).map(String::as_str)
     }
@@ -49,6 +54,7 @@ impl Properties {
         ));
         problems.extend(self.mechanism_problem());
         problems.extend(self.credentials_problem());
+        problems.extend(security::problems(self));
         if kind == ClientKind::Consumer && self.get("group.id").is_none_or(str::is_empty) {
             problems
                 .push("`group.id` is missing: a consumer commits its offsets for a group".into());
@@ -162,7 +168,6 @@ mod tests {
             ("acks", "all"),
             ("linger.ms", "0.5"),
             ("enable.idempotence", "true"),
-            ("sasl.password", "hunter2"),
             (
                 "client.software.name",
                 "in no list, but librdkafka knows it",
@@ -199,6 +204,7 @@ mod tests {
             "`retries` can't be `-1`: ",
             "the value of `sasl.username` contains a NUL",
             "`bootstrap.servers` is missing: ",
+            "`sasl.username` would not be used",
             "`group.id` is missing: ",
         ];
         assert_eq!(problems.len(), starts.len(), "{problems:#?}");

@@ -2,7 +2,7 @@ use std::{error::Error, fmt};
 
 use super::Summary;
 use crate::{
-    client::codes,
+    client::{codes, tls},
     error::{BoxError, ConfigError, ErrorClass},
 };
 
@@ -119,7 +119,7 @@ impl fmt::Display for ServeError {
                 if let Some(name) = code.and_then(codes::name) {
                     write!(f, " ({name})")?;
                 }
-                match code.and_then(advice) {
+                match code.and_then(|code| advice(code, reason)) {
                     Some(advice) => write!(f, "; {advice}"),
                     None => Ok(()),
                 }
@@ -145,7 +145,7 @@ impl From<ConfigError> for ServeError {
 }
 
 /// What to do about a client error.
-fn advice(code: i32) -> Option<&'static str> {
+fn advice(code: i32, reason: &str) -> Option<&'static str> {
     use rdkafka::types::RDKafkaErrorCode as Code;
     let is = |candidates: &[Code]| candidates.iter().any(|known| *known as i32 == code);
     if is(&[Code::Authentication, Code::SaslAuthenticationFailed]) {
@@ -155,7 +155,7 @@ fn advice(code: i32) -> Option<&'static str> {
     } else if is(&[Code::TopicAuthorizationFailed]) {
         Some("grant this user Read and Describe on the topic")
     } else if is(&[Code::SSL]) {
-        Some("check security.protocol, ssl.ca.location and the certificates")
+        Some(tls::advice(reason))
     } else if is(&[Code::AutoOffsetReset, Code::OffsetOutOfRange]) {
         Some(
             "the records after the committed offset are gone or nothing was ever committed: set \

@@ -7,6 +7,7 @@ use super::{Consumer, Ordering};
 use crate::{
     client::{
         properties::{ClientKind, Properties},
+        security::Security,
         topic_name,
     },
     error::ConfigError,
@@ -259,6 +260,13 @@ impl ConsumerSettings {
     /// see [`layers::trace`](crate::layers::trace#polls-and-commits).
     pub fn semconv(mut self, version: SemConv) -> Self {
         self.semconv = version;
+        self
+    }
+
+    /// Proves who this client is and says whom it trusts, in place of whatever was set for that before;
+    /// no security at all without.
+    pub fn security(mut self, security: impl Into<Security>) -> Self {
+        security.into().apply(&mut self.properties);
         self
     }
 

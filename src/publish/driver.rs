@@ -18,6 +18,7 @@ use crate::{
         guarded,
         native::reports::{Epoch, Events, Note, Poller, Report},
         redact::escape,
+        tls,
     },
     error::PublishError,
     record::{MessageId, ProducerRecord},
@@ -28,6 +29,9 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 const IDLE_WAIT: Duration = Duration::from_millis(100);
 /// While something waits for the end, how often it is looked for.
 const HURRY_WAIT: Duration = Duration::from_millis(5);
+/// How often what is queued is given up while the brokers refuse this client: librdkafka tells of equal
+/// errors only twice a minute, and a new connection may be taken.
+const REFUSED_WAIT: Duration = Duration::from_secs(1);
 /// How long records that were given up may take to be reported.
 const PURGE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -49,6 +53,14 @@ struct Pending {
     purged_by: Option<Instant>,
 }
 
+/// The brokers take nothing from this client, with this code and reason.
+struct Refusal {
+    code: i32,
+    reason: String,
+    /// When what was queued was given up last.
+    purged: Instant,
+}
+
 /// A failure whose future was dropped.
 struct Unawaited {
     error: PublishError,
@@ -65,7 +77,7 @@ struct Tally {
     pending: Vec<Pending>,
     unawaited: Vec<Unawaited>,
     requests: u64,
-    refused: Option<(i32, String)>,
+    refused: Option<Refusal>,
     /// Why brokers can't be reached, since the last delivery.
     unreachable: Option<String>,
 }
@@ -115,6 +127,7 @@ impl Driver {
                     reply: None,
                 });
             }
+            self.tally.give_up_refused();
             self.advance();
         }
     }
@@ -226,6 +239,23 @@ impl Tally {
         }
     }
 
+    /// Fails what came since the brokers refused this client.
+    fn give_up_refused(&mut self) {
+        let waits = self.core.outstanding(None) > 0;
+        if let Some(refused) = &mut self.refused
+            && waits
+            && refused.purged.elapsed() >= REFUSED_WAIT
+        {
+            refused.purged = Instant::now();
+            self.purge_queue();
+        }
+    }
+
+    fn purge_queue(&self) {
+        self.core.producer.hand_over();
+        self.core.producer.purge(false);
+    }
+
     /// Says what is behind a code that says nothing by itself.
     fn explain(&self, report: &mut Report) {
         let is = |code: Code| report.code == code as i32;
@@ -236,7 +266,10 @@ impl Tally {
             .any(|pending| pending.purged_by.is_some());
         let cause = if is(Code::Fatal) || (purged && !by_close) {
             let fatal = self.core.producer.fatal_error();
-            fatal.or_else(|| self.refused.clone().filter(|_| is(Code::PurgeQueue)))
+            fatal.or_else(|| {
+                let refused = self.refused.as_ref().filter(|_| is(Code::PurgeQueue))?;
+                Some((refused.code, refused.reason.clone()))
+            })
         } else if is(Code::MessageTimedOut) {
             let unreachable = self.unreachable.clone();
             unreachable.map(|reason| (report.code, reason))
@@ -256,6 +289,9 @@ impl Events for Tally {
         self.delivered += 1;
         if self.unreachable.is_some() {
             self.unreachable = None;
+        }
+        if self.refused.is_some() {
+            self.refused = None;
         }
     }
 
@@ -291,6 +327,7 @@ impl Events for Tally {
     }
 
     fn error(&mut self, code: i32, reason: &str, fatal: bool) {
+        let code = tls::refine(code, reason);
         let shown = escape(reason);
         match codes::meaning(Operation::Connect, code) {
             _ if fatal => tracing::error!(code, "the producer can't go on: {shown}"),
@@ -299,9 +336,14 @@ impl Events for Tally {
                 // Once a record was delivered the credentials are known to be good, and one broker
                 // that refuses them is worth waiting for.
                 if self.delivered == 0 {
-                    self.refused = Some((code, reason.to_owned()));
-                    self.core.producer.hand_over();
-                    self.core.producer.purge(false);
+                    self.refused = Some(Refusal {
+                        code,
+                        reason: reason.to_owned(),
+                        purged: Instant::now(),
+                    });
+                    self.purge_queue();
+                } else {
+                    self.unreachable = Some(reason.to_owned());
                 }
             }
             // It follows each broken connection, whose own error says more.

@@ -9,6 +9,7 @@ use crate::{
         codes::{self, Operation},
         native::reports::Report,
         redact::escape,
+        tls,
     },
     error::{ErrorClass, Persistence, PublishError},
     record::{MessageId, ProducerRecord},
@@ -64,7 +65,13 @@ pub(super) fn failed(
     detail: Option<&str>,
 ) -> PublishError {
     record.message_id.get_or_insert_with(MessageId::new);
-    let class = codes::meaning(Operation::Produce, code).class();
+    let is_ssl = code == Code::SSL as i32;
+    // What was never sent failed for want of a connection, and not with one.
+    let operation = match is_ssl && persistence == Persistence::NotPersisted {
+        true => Operation::Connect,
+        false => Operation::Produce,
+    };
+    let class = codes::meaning(operation, code).class();
     let mut reason = match codes::name(code) {
         Some(name) => format!("{name} (code {code})"),
         None => format!("error code {code}, which this version of librdkafka doesn't know"),
@@ -72,7 +79,11 @@ pub(super) fn failed(
     if let Some(detail) = detail {
         let _ = write!(reason, ": {}", escape(detail));
     }
-    if let Some(hint) = hint(code) {
+    let hint = match is_ssl {
+        true => Some(tls::advice(detail.unwrap_or_default())),
+        false => hint(code),
+    };
+    if let Some(hint) = hint {
         let _ = write!(reason, "; {hint}");
     }
     PublishError::new(class, persistence, reason)
@@ -90,7 +101,8 @@ const HINTS: &[(Code, &str)] = &[
     (
         Code::MessageTimedOut,
         "it was not acknowledged within the delivery timeout: see whether the brokers in \
-         `bootstrap.servers` can be reached and the partition has a leader",
+         `bootstrap.servers` can be reached, listen there by the `security.protocol` that is set, and \
+         the partition has a leader",
     ),
     (
         Code::UnknownPartition,
@@ -122,10 +134,6 @@ const HINTS: &[(Code, &str)] = &[
         Code::Authentication,
         "the brokers refused the credentials: correct `sasl.username`, `sasl.password` and \
          `sasl.mechanism`",
-    ),
-    (
-        Code::SSL,
-        "no secure connection came about: correct `ssl.ca.location` and the client's certificate",
     ),
     (
         Code::NotEnoughReplicas,

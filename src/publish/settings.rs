@@ -4,6 +4,7 @@ use crate::{
     client::{
         logging::Logging,
         properties::{ClientKind, Properties},
+        security::Security,
     },
     error::ConfigError,
 };
@@ -226,6 +227,13 @@ impl ProducerSettings {
     /// Sends no message id. It is returned in the [`Delivery`](crate::Delivery) all the same.
     pub fn without_message_id_header(mut self) -> Self {
         self.message_id_header = None;
+        self
+    }
+
+    /// Proves who this client is and says whom it trusts, in place of whatever was set for that before;
+    /// no security at all without.
+    pub fn security(mut self, security: impl Into<Security>) -> Self {
+        security.into().apply(&mut self.properties);
         self
     }
 

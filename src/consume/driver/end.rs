@@ -11,6 +11,7 @@ use crate::{
     client::{
         codes::{self, Meaning, Operation},
         redact::escape,
+        tls,
     },
     consume::{
         error::ServeError,
@@ -98,6 +99,7 @@ impl Driver {
     }
 
     pub(super) fn on_client_error(&mut self, code: i32, reason: &str) {
+        let code = tls::refine(code, reason);
         // Before the first assignment a TLS error is a wrong setting, after it a broken connection.
         let operation = match self.assigned_once {
             true => Operation::Consume,
@@ -125,10 +127,19 @@ impl Driver {
             }
             _ => {
                 let reason = escape(reason);
+                // A listener of another protocol just hangs up.
+                let hint = match code == RDKafkaErrorCode::AllBrokersDown as i32
+                    && !self.assigned_once
+                {
+                    true => {
+                        "; see whether they listen there, by the `security.protocol` that is set"
+                    }
+                    false => "",
+                };
                 if news {
-                    tracing::warn!(target: "kafka_tower", code, "the consumer keeps trying: {reason}");
+                    tracing::warn!(target: "kafka_tower", code, "the consumer keeps trying: {reason}{hint}");
                 } else {
-                    tracing::debug!(target: "kafka_tower", code, "the consumer keeps trying: {reason}");
+                    tracing::debug!(target: "kafka_tower", code, "the consumer keeps trying: {reason}{hint}");
                 }
             }
         }
