@@ -90,4 +90,6 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../docs/layers.md")]
     struct Layers;
+    #[doc = include_str!("../docs/security.md")]
+    struct Security;
 }
