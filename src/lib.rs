@@ -55,9 +55,11 @@ pub mod layers;
 pub mod otel;
 mod publish;
 mod record;
+pub mod router;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod topic;
 
 pub use self::backoff::{Backoff, Jitter};
 pub use self::client::security::{Security, Tls};
@@ -69,9 +71,11 @@ pub use self::consume::{
     ConsumerStats, Lifecycle, NotAssigned, OffsetReset, OnUnhandled, Ordering, PartitionStatus,
     Serve, ServeError, StopReason, Summary, Undone, serve,
 };
+#[cfg(feature = "json")]
+pub use self::error::JsonError;
 pub use self::error::{
     BoxError, Classified, Classifier, Classify, ConfigError, ErrorClass, Failure, GaveUp,
-    PanicError, Persistence, PublishError, RetryError, find,
+    PanicError, Persistence, PublishError, Rejection, RetryError, find,
 };
 pub use self::publish::{
     Acks, BoxPublisher, Compression, DeliveryFuture, Flushed, Partitioner, ProducerSettings,
@@ -82,6 +86,8 @@ pub use self::record::{
     MatchedRoute, MessageId, Outcome, ProducerRecord, Record, RecordService, RecordView, Side,
     Verdict,
 };
+pub use self::router::{Router, extract};
+pub use self::topic::RecordKey;
 
 /// Their examples are run as tests.
 #[cfg(all(doctest, feature = "otel", feature = "testing"))]

@@ -16,7 +16,8 @@ use crate::{
     label = "not an app",
     note = "a service to be served implements `tower::Service<ConsumerRecord>` with \
             `Response: Into<Outcome>`, `Error: Into<BoxError>` and `Future: Send + 'static`, and \
-            is `Clone + Send + Sync + 'static`; `tower::service_fn` makes one of a function"
+            is `Clone + Send + Sync + 'static`; `tower::service_fn` makes one of a function",
+    note = "a `Router<S>` can be served when it has its state: call `.with_state(...)` on it"
 )]
 pub trait App {
     /// What handles the records of one partition, one record at a time.
@@ -32,6 +33,13 @@ pub trait App {
     /// The topics that the app wants; they are added to those of
     /// [`ConsumerSettings::topics`](crate::ConsumerSettings::topics). `None`: it has no opinion.
     fn topics(&self) -> Option<Vec<String>>;
+
+    /// Prefixes of topics that the app wants, none without. All topics whose names begin with one are
+    /// subscribed to, those too that are created later, but for dead-letter topics: names that end
+    /// with `.dlq`.
+    fn topic_prefixes(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Turns the app into a function from topic and partition to the service for it, which is
     /// called once for each assignment, on the runtime, when its first record has come.

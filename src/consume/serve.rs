@@ -11,6 +11,7 @@ use super::{
     handle::EndOnDrop,
     lifecycle::Hooks,
     members::{self, Plan, Signal, Spawn},
+    prefix,
 };
 use crate::{client::topic_name, error::ConfigError};
 
@@ -162,6 +163,7 @@ impl<A: App> IntoFuture for Serve<A> {
             end,
         } = self;
         let app_topics = app.topics().unwrap_or_default();
+        let prefixes = app.topic_prefixes();
         let make = Arc::new(app.into_make_lane());
         let spawn: Spawn = Box::new(move |seat| {
             tokio::spawn(dispatch::run(Arc::clone(&make), seat));
@@ -169,7 +171,7 @@ impl<A: App> IntoFuture for Serve<A> {
         ServeFuture(Box::pin(async move {
             let _end = end;
             let plan = Plan {
-                topics: all_topics(&consumer, app_topics)?,
+                topics: all_topics(&consumer, app_topics, &prefixes)?,
                 consumer,
                 on_unhandled,
                 spawn,
@@ -180,16 +182,23 @@ impl<A: App> IntoFuture for Serve<A> {
     }
 }
 
-fn all_topics(consumer: &Consumer, app_topics: Vec<String>) -> Result<Vec<String>, ServeError> {
+/// What to subscribe to: names, and patterns of names.
+fn all_topics(
+    consumer: &Consumer,
+    app_topics: Vec<String>,
+    prefixes: &[String],
+) -> Result<Vec<String>, ServeError> {
     let mut topics = app_topics;
     topics.extend_from_slice(consumer.topics());
     topics.sort_unstable();
     topics.dedup();
     let illegal = topics.iter().filter(|topic| !topic_name::is_legal(topic));
-    let problems: Vec<_> = illegal.map(|topic| topic_name::problem(topic)).collect();
+    let mut problems: Vec<_> = illegal.map(|topic| topic_name::problem(topic)).collect();
+    problems.extend(prefixes.iter().filter_map(|one| prefix::problem(one)));
     if !problems.is_empty() {
         return Err(ConfigError::new(problems).into());
     }
+    topics.extend(prefixes.iter().map(|one| prefix::pattern(one)));
     match topics.is_empty() {
         true => Err(ServeError::NoTopics),
         false => Ok(topics),

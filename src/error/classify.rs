@@ -5,7 +5,7 @@ use std::{
 use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
 use super::{
-    Classified, ConfigError, ErrorClass, PublishError, RetryError,
+    Classified, ConfigError, ErrorClass, PublishError, Rejection, RetryError,
     chain::{as_type, causes},
 };
 
@@ -41,7 +41,7 @@ where
 ///
 /// 1. rules of your own ([`on`](Self::on)), in the order in which they were added;
 /// 2. marks: [`Classified`], and the class that a retry layer found ([`RetryError`]), outermost first;
-/// 3. [`PublishError`] and [`ConfigError`];
+/// 3. [`PublishError`], [`Rejection`] and [`ConfigError`];
 /// 4. what is known of other crates: tower's `Elapsed` is retriable, its `Overloaded` unavailable;
 ///    text that is not UTF-8, JSON that can't be read, and [`io::ErrorKind::InvalidData`] are not
 ///    retriable;
@@ -122,6 +122,7 @@ fn mark(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
 fn own(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
     as_type::<PublishError>(error)
         .map(PublishError::class)
+        .or_else(|| as_type::<Rejection>(error).map(Rejection::class))
         .or_else(|| as_type::<ConfigError>(error).map(|_| ErrorClass::Fatal))
 }
 

@@ -95,6 +95,10 @@ impl ConsumerRecord {
         &self.chunk.origin.topic
     }
 
+    pub(crate) fn shared_topic(&self) -> &Arc<str> {
+        &self.chunk.origin.topic
+    }
+
     /// The partition.
     #[must_use]
     pub fn partition(&self) -> i32 {

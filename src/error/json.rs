@@ -1,0 +1,53 @@
+use std::{any::type_name, error::Error, fmt};
+
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+/// JSON that can't be read as the type that is wanted. It says where, and shows nothing of the text:
+/// serde's own message may quote what it found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonError {
+    wanted: &'static str,
+    what: &'static str,
+    line: usize,
+    column: usize,
+}
+
+impl JsonError {
+    pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Self> {
+        serde_json::from_slice(json).map_err(|error| Self {
+            wanted: type_name::<T>(),
+            what: match error.classify() {
+                Category::Eof => "the JSON ends early",
+                Category::Data => "the JSON isn't one",
+                Category::Syntax | Category::Io => "it is no JSON",
+            },
+            line: error.line(),
+            column: error.column(),
+        })
+    }
+
+    /// The line of the payload, from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The column in that line in bytes, from 1; 0 where an empty payload ends.
+    #[must_use]
+    pub fn column(&self) -> usize {
+        self.column
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "wanted is `{}`, and {} at line {} column {}",
+            self.wanted, self.what, self.line, self.column
+        )
+    }
+}
+
+impl Error for JsonError {}
