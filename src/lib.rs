@@ -79,7 +79,7 @@ pub use self::error::{
 };
 pub use self::publish::{
     Acks, BoxPublisher, Compression, DeliveryFuture, Flushed, Partitioner, ProducerSettings,
-    PublishExt, Publisher, SendQueue,
+    PublishExt, Publisher, SendFuture, SendQueue, TopicPublisher,
 };
 pub use self::record::{
     ConsumerRecord, ConsumerRecordBuilder, Delivery, Extensions, Headers, IntoBytes, Lease,
@@ -87,7 +87,7 @@ pub use self::record::{
     Verdict,
 };
 pub use self::router::{Router, extract};
-pub use self::topic::RecordKey;
+pub use self::topic::{Codec, JsonCodec, RecordKey, Topic};
 
 /// Their examples are run as tests.
 #[cfg(all(doctest, feature = "otel", feature = "testing"))]

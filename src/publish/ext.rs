@@ -3,10 +3,11 @@ use std::{
     future::{Future, poll_fn},
 };
 
-use super::{BoxPublisher, SendQueue};
+use super::{BoxPublisher, SendQueue, TopicPublisher};
 use crate::{
     error::{BoxError, PublishError, boxed},
     record::{Delivery, ProducerRecord, Record, RecordService},
+    topic::{Codec, RecordKey, Topic},
 };
 
 /// Sends records through a [`Publisher`](crate::Publisher), or through any stack of layers around
@@ -39,6 +40,30 @@ pub trait PublishExt: RecordService<ProducerRecord> + Clone + Send + Sync + 'sta
             let kept = keep::<Self>(&record);
             answer(service.call(record).await, kept)
         }
+    }
+
+    /// A publisher for one topic with types, on a clone of this one.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use kafka_tower::{BoxError, PublishExt, Topic, testing::EmbeddedKafka};
+    ///
+    /// const TEMPERATURES: Topic<f64> = Topic::new("temperatures");
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// let kafka = EmbeddedKafka::start().await?;
+    /// let temperatures = kafka.publisher().topic(&TEMPERATURES);
+    /// temperatures.send("kitchen", &21.5).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn topic<T, C: Codec<T>, K: RecordKey>(
+        &self,
+        topic: &Topic<T, C, K>,
+    ) -> TopicPublisher<Self, T, C, K> {
+        TopicPublisher::new(self.clone(), topic)
     }
 
     /// The same publisher as a type with a name, for a field of a state that handlers share.

@@ -11,6 +11,7 @@ mod future;
 mod publisher;
 mod send_queue;
 mod settings;
+mod topic;
 
 pub use self::boxed::BoxPublisher;
 pub use self::ext::PublishExt;
@@ -21,3 +22,4 @@ pub use self::publisher::Publisher;
 pub(crate) use self::publisher::WeakPublisher;
 pub use self::send_queue::SendQueue;
 pub use self::settings::{Acks, Compression, Partitioner, ProducerSettings};
+pub use self::topic::{SendFuture, TopicPublisher};

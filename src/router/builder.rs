@@ -2,8 +2,14 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use tower::Layer;
 
-use super::{Handler, HandlerService, IntoOutcome, Route, RouterService, table::Table};
-use crate::record::{ConsumerRecord, RecordService};
+use super::{
+    Handler, HandlerService, IntoOutcome, Route, RouterService, TopicHandler, TopicRoute,
+    table::Table,
+};
+use crate::{
+    record::{ConsumerRecord, RecordService},
+    topic::{Codec, Topic},
+};
 
 /// Says which handler gets the records of which topic; [`serve`](crate::serve) takes it.
 ///
@@ -66,6 +72,24 @@ impl<S: Send + Sync + 'static> Router<S> {
         T: 'static,
     {
         self.with(Pattern::Topic(topic.into()), endpoint(handler))
+    }
+
+    /// The same for a topic with types, and its handler: see [`Topic::handle`](crate::Topic::handle).
+    ///
+    /// # Panics
+    ///
+    /// When the topic has a route already.
+    #[track_caller]
+    pub fn route<H, A, T, C, K>(self, route: TopicRoute<H, T, C, K>) -> Self
+    where
+        H: TopicHandler<A, Topic<T, C, K>, S, Output: IntoOutcome>,
+        C: Codec<T>,
+        A: 'static,
+        T: 'static,
+        K: 'static,
+    {
+        let topic = route.topic.shared_name();
+        self.with(Pattern::Topic(topic), endpoint(route))
     }
 
     /// Hands the records of all topics whose names begin with `prefix` to a handler, and subscribes

@@ -1,18 +1,24 @@
 //! Which handler gets which records: a [`Router`] of plain async functions.
 
 mod builder;
+#[doc(hidden)]
+pub mod check;
 pub mod extract;
 mod handler;
 mod outcome;
 mod route;
 mod service;
 mod table;
+mod transform;
+mod typed;
 
 pub use self::builder::Router;
 pub use self::handler::{Handler, HandlerFuture, HandlerService, OutcomeFuture, handler_service};
 pub use self::outcome::IntoOutcome;
 pub use self::route::Route;
 pub use self::service::{Lane, RouterService};
+pub use self::transform::{IntoRecords, Transform, transform};
+pub use self::typed::{FromTopic, TopicHandler, TopicRoute};
 
 /// Calls a macro with the names of no argument up to twelve.
 macro_rules! all_the_tuples {

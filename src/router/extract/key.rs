@@ -1,5 +1,9 @@
 use super::FromRecord;
-use crate::{error::Rejection, record::ConsumerRecord, topic::RecordKey};
+use crate::{
+    error::Rejection,
+    record::ConsumerRecord,
+    topic::{self, RecordKey},
+};
 
 /// The key of the record, as any [`RecordKey`].
 ///
@@ -9,10 +13,6 @@ pub struct Key<T>(pub T);
 
 impl<S, T: RecordKey> FromRecord<S> for Key<T> {
     fn from_record(record: &ConsumerRecord, _: &S) -> Result<Self, Rejection> {
-        let key = record.key();
-        T::from_key(key).map(Self).map_err(|error| match key {
-            Some(_) => Rejection::record("the key of the record can't be read", error),
-            None => Rejection::missing("key"),
-        })
+        topic::key(record).map(Self)
     }
 }
