@@ -13,14 +13,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use kafka_tower::{
-    Backoff, BoxError, ConsumerRecord, Delivery, Headers, MessageId, Outcome, ProducerRecord,
-    PublishError, Record,
+    App, Backoff, BoxError, ConsumerRecord, Delivery, Headers, MessageId, Outcome, ProducerRecord,
+    PublishError, Record, Router,
+    extract::{Key, State},
     layers::{
         CircuitBreakerLayer, DeadLetter, FallbackLayer, RateLimitLayer, ServiceBuilderExt,
         dead_letter::DeadLetterBudget,
     },
     otel::OtelMetrics,
+    router::handler_service,
 };
 use opentelemetry::{global, metrics::MeterProvider, trace::TracerProvider};
 use opentelemetry_sdk::{
@@ -226,4 +229,30 @@ fn main() {
         let stack = builder().kafka_trace().service(consume.1.clone());
         report("the same with a parent, consume", stack, &sent, consume.2);
     });
+    println!();
+    routers(&consume);
+}
+
+/// Handlers, by themselves and in a router, beside the service alone.
+fn routers((record, leaf, bare): &(ConsumerRecord, Leaf<ConsumerRecord>, (f64, f64))) {
+    async fn handler(_: State<u32>, key: Key<Bytes>) {
+        black_box(key);
+    }
+    let service = handler_service(async || {}, ());
+    report("handler_service", service, record, *bare);
+    let service = handler_service(handler, 7);
+    report("handler_service, State and Key", service, record, *bare);
+    let lane = |router: Router| router.into_make_lane()("orders", 0);
+    let service = Router::new().topic_service("orders", leaf.clone());
+    report("router, topic_service", lane(service), record, *bare);
+    let service = Router::new().topic("orders", async || {});
+    report("router, topic", lane(service), record, *bare);
+    let service = Router::new().topic("orders", handler).with_state(7);
+    report("router, State and Key", lane(service), record, *bare);
+    let service = Router::new()
+        .topic("orders", async || {})
+        .layer(builder().retry_with(Backoff::default()));
+    report("router, retry", lane(service), record, *bare);
+    let service = Router::new().topic_prefix("ord", async || {});
+    report("router, topic_prefix", lane(service), record, *bare);
 }

@@ -1,3 +1,5 @@
+mod path;
+
 use std::{any::type_name, error::Error, fmt};
 
 use serde::de::DeserializeOwned;
@@ -5,12 +7,16 @@ use serde_json::error::Category;
 
 /// JSON that can't be read as the type that is wanted. It says where, and shows nothing of the text:
 /// serde's own message may quote what it found.
+///
+/// The place is a line and a column, and where the type is told of it a path: `lines[2].price`, in which
+/// the keys of maps are left out (`tags[*]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonError {
     wanted: &'static str,
     what: &'static str,
     line: usize,
     column: usize,
+    path: String,
 }
 
 impl JsonError {
@@ -24,7 +30,15 @@ impl JsonError {
             },
             line: error.line(),
             column: error.column(),
+            path: path::of_failure::<T>(json),
         })
+    }
+
+    /// The way to it: names of fields and variants, and numbers of elements; empty for the document
+    /// itself.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// The line of the payload, from 1.
@@ -46,7 +60,11 @@ impl fmt::Display for JsonError {
             f,
             "wanted is `{}`, and {} at line {} column {}",
             self.wanted, self.what, self.line, self.column
-        )
+        )?;
+        match self.path.as_str() {
+            "" => Ok(()),
+            path => write!(f, ", in `{path}`"),
+        }
     }
 }
 

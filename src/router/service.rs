@@ -10,7 +10,7 @@ use tower::Service;
 use super::{Route, route::RouteFuture, table::Table};
 use crate::{
     error::{BoxError, Rejection},
-    record::{ConsumerRecord, MatchedRoute, Outcome},
+    record::{ConsumerRecord, Extensions, MatchedRoute, Outcome},
 };
 
 /// The route of a partition: a clone of its own, looked up once for an assignment.
@@ -20,8 +20,9 @@ pub struct Lane(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     Topic(Route),
-    /// Found by something else than the topic's name.
-    Matched(Route, MatchedRoute),
+    /// Found by something else than the topic's name, which a record without extensions gets
+    /// without an allocation.
+    Matched(Route, MatchedRoute, Extensions),
     Unknown(Arc<str>),
 }
 
@@ -31,7 +32,9 @@ impl Lane {
     }
 
     pub(super) fn named(route: Route, name: MatchedRoute) -> Self {
-        Self(Kind::Matched(route, name))
+        let mut extensions = Extensions::new();
+        extensions.insert(name.clone());
+        Self(Kind::Matched(route, name, extensions))
     }
 
     pub(super) fn unknown(topic: &str) -> Self {
@@ -46,7 +49,7 @@ impl Service<ConsumerRecord> for Lane {
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match &mut self.0 {
-            Kind::Topic(route) | Kind::Matched(route, _) => route.poll_ready(context),
+            Kind::Topic(route) | Kind::Matched(route, ..) => route.poll_ready(context),
             Kind::Unknown(_) => Poll::Ready(Ok(())),
         }
     }
@@ -54,8 +57,13 @@ impl Service<ConsumerRecord> for Lane {
     fn call(&mut self, mut record: ConsumerRecord) -> RouteFuture {
         match &mut self.0 {
             Kind::Topic(route) => route.call(record),
-            Kind::Matched(route, name) => {
-                record.extensions_mut().insert(name.clone());
+            Kind::Matched(route, name, extensions) => {
+                match record.extensions().is_empty() {
+                    true => *record.extensions_mut() = extensions.clone(),
+                    false => {
+                        record.extensions_mut().insert(name.clone());
+                    }
+                }
                 route.call(record)
             }
             Kind::Unknown(topic) => {

@@ -202,6 +202,7 @@ fn json() {
     assert!(place.contains("line 2 column"), "{place}");
     let place = shown(r#"{"id": 1, "kind": "Tea", "lines": [{"price": 2}, {"price": "secret"}]}"#);
     assert!(place.contains("the JSON isn't one"), "{place}");
+    assert!(place.ends_with(", in `lines[1].price`"), "{place}");
     assert!(shown("secret").contains("it is no JSON"));
     assert!(shown(r#"{"id": "#).contains("ends early"));
     assert!(shown("").contains("ends early"));

@@ -137,6 +137,16 @@ async fn the_route_is_among_the_extensions_only_where_it_is_not_the_topic() {
     let routes = || Router::new().topic("a", handler).topic_prefix("a", handler);
     assert_eq!(answer(routes(), record("a")).await.unwrap(), Outcome::Ack);
     assert_eq!(answer(routes(), record("ab")).await.unwrap(), Outcome::Skip);
+    // Beside others.
+    let mut other = record("ab");
+    other.extensions_mut().insert(1_u32);
+    let both = Router::new().topic_prefix(
+        "a",
+        async |Extension(number): Extension<u32>, route: Extension<MatchedRoute>| {
+            assert_eq!((number, route.0.as_str()), (1, "a*"));
+        },
+    );
+    ack(both, other).await;
 }
 
 #[test]

@@ -109,7 +109,7 @@ async fn what_the_function_may_return() {
     done(&fake, async move || [one(), one()]).await;
     done(&fake, async move || Ok::<_, Infallible>(one())).await;
     let of_payload = async |Payload(text): Payload<String>| {
-        let words = text.split(' ').map(|word| ProducerRecord::to(word));
+        let words = text.split(' ').map(ProducerRecord::to);
         words.collect::<Vec<_>>()
     };
     assert_eq!(transformed(&fake, of_payload).await.unwrap(), Outcome::Ack);
