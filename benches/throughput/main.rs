@@ -18,6 +18,7 @@ mod process;
 mod progress;
 mod publish;
 mod report;
+mod router;
 mod run;
 mod stall;
 
@@ -31,7 +32,7 @@ use run::Run;
 
 const USAGE: &str = "usage: cargo bench --bench throughput -- [--json] [--rounds N] [--records N] \
                      [--set NAME=VALUE]… [publish | publish-1k | publish-header | latency | \
-                     consume | handler | stall | e2e-idle | e2e-50k | partitions]…";
+                     consume | router | handler | stall | e2e-idle | e2e-50k | partitions]…";
 
 const WORKS: &[&str] = &[
     "publish",
@@ -39,6 +40,7 @@ const WORKS: &[&str] = &[
     "publish-header",
     "latency",
     "consume",
+    "router",
     "handler",
     "stall",
     "e2e-idle",
@@ -103,6 +105,7 @@ async fn main() -> ExitCode {
         }
         let report = match work {
             "consume" => consume::run(&run).await,
+            "router" => router::run(&run).await,
             "handler" => handler::run(&run).await,
             "stall" => stall::run(&run).await,
             "e2e-idle" | "e2e-50k" => e2e::run(&run, work).await,

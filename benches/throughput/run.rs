@@ -52,6 +52,17 @@ impl Run {
 
     /// A topic with as many records of `bytes` bytes in each of its partitions, under 1 000 keys.
     pub(crate) async fn preload(&self, partitions: usize, each: usize, bytes: usize) -> String {
+        self.preload_with(partitions, each, &vec![b'x'; bytes])
+            .await
+    }
+
+    /// The same with this payload.
+    pub(crate) async fn preload_with(
+        &self,
+        partitions: usize,
+        each: usize,
+        payload: &[u8],
+    ) -> String {
         let topic = self.topic(partitions).await;
         let settings = ProducerSettings::high_reliability(self.kafka.bootstrap_servers());
         let publisher = Publisher::new(settings.without_message_id_header()).expect("a publisher");
@@ -66,7 +77,7 @@ impl Run {
                 let record = ProducerRecord::to(topic.as_str())
                     .partition(i32::try_from(partition).expect("a partition"))
                     .key(key.to_string())
-                    .payload(vec![b'x'; bytes]);
+                    .payload(payload);
                 publisher.send(record)
             })
             .buffer_unordered(PRELOADING)
