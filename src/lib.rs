@@ -57,6 +57,7 @@ mod publish;
 mod record;
 pub mod router;
 mod sync;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod topic;

@@ -11,7 +11,7 @@ use crate::{
         topic_name,
     },
     error::ConfigError,
-    otel::semconv::SemConv,
+    telemetry::semconv::SemConv,
 };
 
 /// The settings of a [`Consumer`].

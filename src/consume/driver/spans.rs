@@ -9,11 +9,11 @@ use tracing::{
 };
 
 use crate::{
-    otel::{
+    record::{ConsumerRecord, chunk::Origin},
+    telemetry::{
         semconv::{SYSTEM_KAFKA, SemConv, attribute, operation, operation_type},
         target,
     },
-    record::{ConsumerRecord, chunk::Origin},
 };
 
 /// How many spans one of ours is linked to at the most: more are dropped by OpenTelemetry's default.
@@ -135,8 +135,8 @@ mod otel {
     use tracing_opentelemetry::OpenTelemetrySpanExt;
 
     use crate::{
-        otel::propagation::{extract, span_of},
         record::{ConsumerRecord, chunk::Origin},
+        telemetry::propagation::{extract, span_of},
     };
 
     /// Links to the spans that the records were sent in.

@@ -58,7 +58,7 @@ fn enriched(mut letter: ProducerRecord, death: &Death, settings: &Settings) -> P
         enrich(&mut letter, &*death.cause);
     }
     #[cfg(feature = "otel")]
-    crate::otel::propagation::carry_on(&mut letter);
+    crate::telemetry::propagation::carry_on(&mut letter);
     letter
 }
 

@@ -12,8 +12,8 @@ use pin_project::pin_project;
 use super::{Metrics, Observation, judge::Judgement, layer::Shared};
 use crate::{
     error::{BoxError, boxed},
-    otel::semconv,
     record::{MatchedRoute, Record, RecordService, Side},
+    telemetry::semconv,
 };
 
 /// The future of a [`Measured`](super::Measured).

@@ -5,8 +5,8 @@ use std::{any::Any, borrow::Cow, error::Error};
 use super::Disposition;
 use crate::{
     error::{BoxError, Classifier, Classify, ErrorClass, PublishError, RetryError, find},
-    otel::error_type,
     record::{Delivery, Outcome, Record, Side},
+    telemetry::error_type,
 };
 
 /// Of a call that ended, all but how long it took.

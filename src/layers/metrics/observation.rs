@@ -2,8 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     error::ErrorClass,
-    otel::semconv::{SYSTEM_KAFKA, SemConv, attribute, metric, operation, operation_type},
     record::Side,
+    telemetry::semconv::{SYSTEM_KAFKA, SemConv, attribute, metric, operation, operation_type},
 };
 
 /// Is told of each call that ended.

@@ -6,8 +6,8 @@ use tracing::{Span, info};
 
 use super::TraceRelation;
 use crate::{
-    otel::target,
     record::{OnRetry, ProducerRecord, Record},
+    telemetry::target,
 };
 
 /// One for all spans: it is called inside of the span that it is about, which so isn't kept alive by the
@@ -30,7 +30,7 @@ pub(super) fn join<R: Record>(span: &Span, record: &mut R, relation: TraceRelati
     if let Some(record) = any.downcast_mut::<ProducerRecord>() {
         RETRIES.listen(&mut record.extensions);
         #[cfg(feature = "otel")]
-        crate::otel::propagation::inject(span, record);
+        crate::telemetry::propagation::inject(span, record);
     } else {
         #[cfg(feature = "otel")]
         otel::relate(span, record.view().headers, relation);
@@ -56,11 +56,11 @@ mod otel {
 
     use super::TraceRelation;
     use crate::{
-        otel::{
+        record::{ConsumerRecord, Headers, Outcome, Record},
+        telemetry::{
             propagation::{extract, span_of, without_span},
             target,
         },
-        record::{ConsumerRecord, Headers, Outcome, Record},
     };
 
     pub(super) fn relate(span: &Span, headers: &Headers, relation: TraceRelation) {

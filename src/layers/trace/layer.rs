@@ -4,7 +4,7 @@ use tower::Layer;
 use tracing::Level;
 
 use super::{DefaultMakeSpan, DefaultOnFailure, DefaultOnOutcome, Trace, TraceRelation};
-use crate::otel::semconv::SemConv;
+use crate::telemetry::semconv::SemConv;
 
 /// Gives each record a span, see [`layers::trace`](super).
 ///

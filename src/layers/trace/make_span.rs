@@ -8,11 +8,11 @@ use tracing::{
 };
 
 use crate::{
-    otel::{
+    record::{MatchedRoute, ProducerRecord, Record, RecordView, Side},
+    telemetry::{
         semconv::{SYSTEM_KAFKA, SemConv, attribute, operation, operation_type},
         target,
     },
-    record::{MatchedRoute, ProducerRecord, Record, RecordView, Side},
 };
 
 /// The header that the publisher's presets send ids in.

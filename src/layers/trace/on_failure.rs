@@ -4,8 +4,8 @@ use tracing::{Span, field::display};
 
 use crate::{
     error::{BoxError, PublishError, RetryError, find, message},
-    otel::{error_type, semconv::attribute},
     record::{ConsumerRecord, ProducerRecord, Record},
+    telemetry::{error_type, semconv::attribute},
 };
 
 /// What is done with a service's error.

@@ -3,8 +3,8 @@ use std::time::Duration;
 use tracing::{Span, field::display};
 
 use crate::{
-    otel::semconv::{SemConv, attribute},
     record::{ConsumerRecord, Delivery, Outcome, ProducerRecord, Record},
+    telemetry::semconv::{SemConv, attribute},
 };
 
 /// What is done with a service's answer.
