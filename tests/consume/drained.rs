@@ -137,21 +137,33 @@ fn an_empty_topic_is_drained_once_it_is_assigned_and_read() {
     });
 }
 
+/// Handles what there is with so many members, and stops; the result is how many were handled.
+async fn job(bed: &Bed, members: usize) -> u64 {
+    bed.fill(50).await;
+    let calls = Calls::default();
+    let consumer = bed.settings().build().expect("a consumer");
+    let serve = serve(consumer, calls.acking()).members(members);
+    let handle = serve.handle();
+    let job = serve.with_graceful_shutdown(async move { handle.drained().await.expect("it runs") });
+    let summary = soon("it ends", job.into_future()).await.expect("no error");
+    assert_eq!(summary.stop, Some(StopReason::Shutdown));
+    summary.acked
+}
+
 #[test]
 fn a_job_handles_what_there_is_and_stops() {
     run(async {
         let bed = Bed::new(2).await;
-        bed.fill(50).await;
-        let calls = Calls::default();
-        let consumer = bed.settings().build().expect("a consumer");
-        let serve = serve(consumer, calls.acking()).members(2);
-        let handle = serve.handle();
-        let job =
-            serve.with_graceful_shutdown(async move { handle.drained().await.expect("it runs") });
-        let summary = soon("it ends", job.into_future()).await.expect("no error");
-        assert_eq!(summary.acked, 100);
-        assert_eq!(summary.stop, Some(StopReason::Shutdown));
+        assert_eq!(job(&bed, 1).await, 100);
         assert_eq!(bed.committed().await, bed.all_at(50));
+    });
+}
+
+#[test]
+fn a_job_of_several_members_waits_for_all() {
+    run(async {
+        // What they commit while they are still sharing out may be refused, and handled again.
+        assert!(job(&Bed::new(2).await, 2).await >= 100);
     });
 }
 
