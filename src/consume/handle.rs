@@ -185,7 +185,7 @@ impl ConsumerHandle {
     /// [`ConsumerEnded`], when it ends before.
     ///
     /// Cancel safe: it changes nothing. A question to the brokers that is under way goes on in the
-    /// background, for 10 s at the most.
+    /// background, for 10 s a request at the most.
     pub async fn drained(&self) -> Result<(), ConsumerEnded> {
         select! {
             biased;
