@@ -2,8 +2,9 @@
 //!
 //! * [`Publisher`] is a `tower::Service` that takes a [`ProducerRecord`] and resolves when Kafka's
 //!   delivery report arrives. A failure gives the record back, classified.
-//! * [`serve`] dispatches each [`ConsumerRecord`] through a service of yours, with whatever
-//!   `tower::Layer`s stand around it, and commits only what is complete.
+//! * [`serve`] dispatches each [`ConsumerRecord`] to the handlers of a [`Router`], or to any service
+//!   of yours, with whatever `tower::Layer`s stand around it, and commits only what is complete.
+//! * A [`Topic`] binds a name to the types of its keys and values, for both sides.
 //!
 //! librdkafka, through the `rdkafka` crate, is the client underneath.
 //!
@@ -11,23 +12,28 @@
 //!
 //! ```
 //! use kafka_tower::{
-//!     BoxError, ConsumerRecord, ProducerRecord, PublishExt, serve, testing::EmbeddedKafka,
+//!     BoxError, ProducerRecord, PublishExt, Router, extract::Json, serve, testing::EmbeddedKafka,
 //! };
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Order {
+//!     item: String,
+//! }
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), BoxError> {
 //! let kafka = EmbeddedKafka::start().await?;
-//! kafka.publisher().send(ProducerRecord::to("orders").key("42").payload("tea")).await?;
+//! let order = Order { item: "tea".to_owned() };
+//! kafka.publisher().send(ProducerRecord::to("orders").key("42").json(&order)?).await?;
 //!
 //! let (handled, mut done) = tokio::sync::mpsc::channel(1);
-//! let handler = tower::service_fn(move |record: ConsumerRecord| {
-//!     let handled = handled.clone();
-//!     async move { handled.send(record).await }
+//! let app = Router::new().topic("orders", async move |Json(order): Json<Order>| {
+//!     handled.send(order.item).await
 //! });
-//! let summary = serve(kafka.consumer("order-service", ["orders"]), handler)
+//! let summary = serve(kafka.consumer("order-service"), app)
 //!     .with_graceful_shutdown(async move {
-//!         let record = done.recv().await.expect("a record");
-//!         assert_eq!(record.payload(), Some(&b"tea"[..]));
+//!         assert_eq!(done.recv().await.as_deref(), Some("tea"));
 //!     })
 //!     .await?;
 //! assert_eq!(summary.acked, 1);
@@ -37,7 +43,7 @@
 //!
 //! # Cargo features
 //!
-//! * `json` (default): [`ProducerRecord::json`]
+//! * `json` (default): [`ProducerRecord::json`], [`extract::Json`] and [`JsonCodec`]
 //! * `axum`: the module [`health`], with `/livez`, `/readyz` and `/metrics`
 //! * `anyhow`: errors inside an `anyhow::Error` are classified by their own type
 //! * `otel`: [`otel`] with metrics by OpenTelemetry's API, and its context in the headers of records,

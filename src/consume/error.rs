@@ -15,7 +15,7 @@ use crate::{
 pub enum ServeError {
     /// Neither the settings nor the app name a topic.
     NoTopics,
-    /// A topic that the app names isn't a legal name, or librdkafka refused a setting.
+    /// A topic or a prefix that the app names can't be subscribed to, or librdkafka refused a setting.
     Config(ConfigError),
     /// A record failed and no layer handled that. Nothing is skipped silently: the record is not
     /// committed and is read again at the next start.

@@ -38,7 +38,8 @@ pub trait Lifecycle: Send + 'static {
     /// The client is made; it may not have reached a broker yet.
     fn created(&mut self) {}
 
-    /// The topics are subscribed to; partitions are assigned later.
+    /// The topics are subscribed to; partitions are assigned later. A prefix of an app shows as its
+    /// pattern, which begins with `^`.
     fn subscribed(&mut self, topics: &[String]) {
         let _ = topics;
     }

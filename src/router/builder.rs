@@ -93,7 +93,17 @@ impl<S: Send + Sync + 'static> Router<S> {
     }
 
     /// Hands the records of all topics whose names begin with `prefix` to a handler, and subscribes
-    /// to them, also to those that are created later.
+    /// to them, also to those that are created later: they are found within librdkafka's
+    /// `topic.metadata.refresh.interval.ms`, 5 minutes unless it is
+    /// [`set`](crate::ConsumerSettings::set), and with `group.protocol=consumer` when the broker looks.
+    ///
+    /// A topic that has a route of its own takes that one, and of several prefixes the longest counts.
+    ///
+    /// Names that end with `.dlq` are left out, so that a service doesn't consume its own dead letters; a
+    /// route by [`topic`](Self::topic) consumes one of them. Where dead letters go to topics of another
+    /// name, that name should not begin with the prefix.
+    ///
+    /// [`serve`](crate::serve) refuses a prefix that would match Kafka's own topics: `""`, `_`, `__`.
     ///
     /// # Panics
     ///

@@ -135,23 +135,24 @@ impl EmbeddedKafka {
         self.publisher.clone()
     }
 
-    /// A consumer of `topics` for this cluster. A member that was not closed leaves its group after
-    /// 1.5 s.
+    /// A consumer for this cluster, to serve an app that names its topics, a
+    /// [`Router`](crate::Router) for instance.
     ///
     /// # Panics
     ///
-    /// When the name of the group or of a topic is illegal.
-    pub fn consumer<T: Into<String>>(
-        &self,
-        group: &str,
-        topics: impl IntoIterator<Item = T>,
-    ) -> Consumer {
-        let settings = ConsumerSettings::new(&self.bootstrap_servers, group)
-            .topics(topics)
+    /// When the name of the group is illegal.
+    pub fn consumer(&self, group: &str) -> Consumer {
+        let consumer = Consumer::with_settings(self.settings(group));
+        consumer.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Settings for a consumer for this cluster, to add topics to and whatever else. A member that was
+    /// not closed leaves its group after 1.5 s.
+    pub fn settings(&self, group: &str) -> ConsumerSettings {
+        ConsumerSettings::new(&self.bootstrap_servers, group)
             // The mock cluster lets a group wait for nearly a session at each rebalance.
             .session_timeout(std::time::Duration::from_millis(1500))
-            .set("heartbeat.interval.ms", "100");
-        Consumer::with_settings(settings).unwrap_or_else(|error| panic!("{error}"))
+            .set("heartbeat.interval.ms", "100")
     }
 
     /// Lets the next `times` requests of a kind fail with an error code of the

@@ -38,7 +38,7 @@ use crate::{
 /// orders.send("42", &Order { item: "tea".to_owned() }).await?;
 ///
 /// let app = Router::new().route(ORDERS.handle(on_order));
-/// let summary = serve(kafka.consumer("order-service", [] as [&str; 0]), app)
+/// let summary = serve(kafka.consumer("order-service"), app)
 /// #    .with_graceful_shutdown(std::future::ready(()))
 ///     .await?;
 /// # Ok(())

@@ -1,4 +1,47 @@
 //! What a handler can ask for: its arguments, read from the record.
+//!
+//! | argument | | missing |
+//! |---|---|---|
+//! | [`State<T>`](State) | the router's state, or a part of it | does not compile |
+//! | [`Key<T>`](Key) | the key: text, bytes, `Uuid`, integers | a null key |
+//! | [`Json<T>`](Json), [`Payload<T>`](Payload) | the payload, as JSON, bytes or text | a tombstone |
+//! | [`Header<T>`](Header), [`Headers`] | a header with a type of its own; all of them | no such header, or null |
+//! | [`Topic`], [`Partition`], [`Offset`] | where it is from | |
+//! | [`Timestamp`] | when it was written | none |
+//! | [`Attempt`], [`Lease`], [`MatchedRoute`] | which attempt it is; whether the partition is still ours; by which route it came | |
+//! | [`Extension<T>`](Extension) | what a layer has put there | fatal |
+//! | [`ConsumerRecord`] | all of it | |
+//! | `Option<_>` of each | `None` where it is missing | |
+//! | `Result<_, Rejection>` of each | also what can't be read | |
+//!
+//! What can't be read and what is missing are errors of the record, not retriable, unless it says otherwise.
+//! No error shows anything of a key, a payload or a header's value.
+//!
+//! ```
+//! use kafka_tower::{
+//!     Outcome, Rejection, Router, extract::{Attempt, Json, Key, Payload},
+//! };
+//! # #[derive(serde::Deserialize)] struct Order;
+//!
+//! // A tombstone comes as `None`, and JSON that can't be read is an error all the same.
+//! async fn on_order(Key(id): Key<u64>, Attempt(attempt): Attempt, order: Option<Json<Order>>) {}
+//!
+//! // The handler decides.
+//! async fn on_note(text: Result<Payload<String>, Rejection>) -> Outcome {
+//!     match text {
+//!         Ok(_) => Outcome::Ack,
+//!         Err(_) => Outcome::Skip,
+//!     }
+//! }
+//!
+//! let router: Router = Router::new().topic("orders", on_order).topic("notes", on_note);
+//! ```
+//!
+//! [`FromRecord`] makes one of a type of your own.
+//!
+//! [`Headers`]: crate::Headers
+//! [`Lease`]: crate::Lease
+//! [`MatchedRoute`]: crate::MatchedRoute
 
 mod header;
 #[cfg(feature = "json")]
