@@ -11,6 +11,15 @@ use crate::{
     topics::beside,
 };
 
+/// Settings that name no topic, for a consumer that looks for new ones often.
+fn settings(bed: &Bed) -> ConsumerSettings {
+    let settings = match bed.mock() {
+        Some(kafka) => kafka.settings(&bed.group),
+        None => ConsumerSettings::new(bed.brokers(), &bed.group),
+    };
+    settings.set("topic.metadata.refresh.interval.ms", "200")
+}
+
 /// Serves a handler that tells the topics of its records.
 fn serve_prefix(bed: &Bed, settings: ConsumerSettings) -> (Running, UnboundedReceiver<String>) {
     let (seen, topics) = unbounded_channel();
@@ -19,20 +28,6 @@ fn serve_prefix(bed: &Bed, settings: ConsumerSettings) -> (Running, UnboundedRec
     };
     let router = Router::new().topic_prefix(format!("{}.", bed.topic), handler);
     (Running::start(settings, router), topics)
-}
-
-fn settings(bed: &Bed) -> ConsumerSettings {
-    let all = bed.settings();
-    // Without the bed's own topic.
-    let settings = ConsumerSettings::new(bed.brokers(), &bed.group)
-        .set("topic.metadata.refresh.interval.ms", "200");
-    drop(all);
-    match bed.mock() {
-        Some(_) => settings
-            .session_timeout(std::time::Duration::from_millis(1500))
-            .set("heartbeat.interval.ms", "100"),
-        None => settings,
-    }
 }
 
 async fn new_topic(bed: &Bed, suffix: &str) -> String {
@@ -63,6 +58,18 @@ fn topics_are_found_when_they_are_created_and_dead_letters_are_left_alone() {
         let assigned = assigned.into_iter().map(|one| one.topic);
         assert_eq!(Vec::from_iter(assigned), [first, second]);
         assert_eq!(running.stop().await.acked, 2);
+    });
+}
+
+#[test]
+fn there_may_be_no_topic_yet() {
+    run(async {
+        let bed = Bed::new(1).await;
+        let (running, mut topics) = serve_prefix(&bed, settings(&bed));
+        let first = new_topic(&bed, ".first").await;
+        let seen = soon("the first topic", topics.recv()).await;
+        assert_eq!(seen, Some(first));
+        assert_eq!(running.stop().await.acked, 1);
     });
 }
 
