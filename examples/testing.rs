@@ -134,10 +134,8 @@ async fn a_consumer_under_chaos() -> Result<(), BoxError> {
                 .delays(0.1, Duration::ZERO..=Duration::from_millis(20)),
         )
         .service(service_fn(move |record| bill(publisher.clone(), record)));
-    let serve = serve(
-        kafka.consumer("billing", ["orders"]),
-        stack(letters.clone(), handler),
-    );
+    let consumer = kafka.settings("billing").topics(["orders"]).build()?;
+    let serve = serve(consumer, stack(letters.clone(), handler));
     let handle = serve.handle();
     let summary = serve
         .with_graceful_shutdown(async move { handle.drained().await.expect("it runs") })
