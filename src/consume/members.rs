@@ -25,7 +25,7 @@ use super::{
     handle::Probe,
     lifecycle::{self, Hooks, Moment, Moments},
 };
-use crate::error::ErrorClass;
+use crate::error::{ErrorClass, let_go};
 
 /// How long leaving the group may hold up the result.
 const LEAVE_TIME: Duration = Duration::from_secs(10);
@@ -78,8 +78,8 @@ pub(super) async fn run(
         handle.add(Arc::clone(&member.control));
         started.push(member);
     }
-    // The channel of moments ends with the last member.
-    plan.hooks = Hooks::default();
+    // The channel of moments ends with the last member. And it holds the app, whose destructor is the user's code; the dispatchers have it as well.
+    let_go(plan);
 
     let stop = handle.stop_signal();
     let stopping = async {

@@ -222,6 +222,8 @@ async fn answers_too_late(
         partition: -1,
         records: 0,
     };
+    // A test that fails isn't to wait for them.
+    let _opened = stuck.gate.clone().drop_guard();
     let short = settings(&bed).drain_timeout(Duration::from_millis(50));
     let first = Running::start(short.dispatchers(2), EachStuck(stuck.clone()));
     stuck.blocked.reach(2).await;

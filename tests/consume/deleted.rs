@@ -10,6 +10,7 @@ use tokio::task::yield_now;
 
 use crate::{
     bed::{Bed, Calls, Running, soon},
+    capture::logs,
     support::run,
 };
 
@@ -31,6 +32,7 @@ fn is_deleted(settings: fn(&Bed) -> ConsumerSettings) {
             println!("skipped: it takes a real cluster in KAFKA_BOOTSTRAP_SERVERS");
             return;
         }
+        let logs = logs();
         bed.fill(5).await;
         other.fill(5).await;
         let calls = Calls::default();
@@ -68,6 +70,9 @@ fn is_deleted(settings: fn(&Bed) -> ConsumerSettings) {
         other.fill(5).await;
         calls.reach(23).await;
         let summary = running.stop().await;
+        // Once it may be told so with the deleted one; then each is committed by itself.
+        let refused = ["not committed yet", &other.topic, "UnknownTopicOrPartition"];
+        assert!(logs.count(&refused) <= 1);
         assert_eq!((summary.acked, summary.undone.len()), (23, 0));
         let committed = |bed: &Bed| summary.committed[&(bed.topic.clone(), 0)];
         assert_eq!((committed(&bed), committed(&other)), (3, 15));

@@ -93,7 +93,7 @@ fn a_handler_that_keeps_every_record_gets_them_all() {
     run(async {
         let bed = Bed::new(2).await;
         for partition in 0..2 {
-            publish_large(&bed, partition, 150, 1 << 10).await;
+            publish_large(&bed, partition, 300, 1 << 10).await;
         }
         let calls = Calls::default();
         let kept = Arc::new(Mutex::new(Vec::new()));
@@ -106,14 +106,14 @@ fn a_handler_that_keeps_every_record_gets_them_all() {
             }),
         );
         for partition in 0..2 {
-            calls.all_below(partition, 150).await;
+            calls.all_below(partition, 300).await;
         }
         let stopped = Instant::now();
         let summary = running.stop().await;
         let took = stopped.elapsed();
         assert!(took < Duration::from_secs(15), "{took:?}");
-        assert_eq!((summary.acked, summary.undone.len()), (300, 0));
-        assert_eq!(bed.committed().await, bed.all_at(150));
+        assert_eq!((summary.acked, summary.undone.len()), (600, 0));
+        assert_eq!(bed.committed().await, bed.all_at(300));
         let kept = kept.lock().expect("no panic");
         let whole = |record: &ConsumerRecord| record.payload().map(<[u8]>::len) == Some(1 << 10);
         assert!(kept.iter().all(whole), "they outlive their consumer");
@@ -148,7 +148,7 @@ fn the_headers_of_records_that_wait_count_as_memory() {
         calls.reach(1000).await;
         let most = calls.offsets(0).into_iter().max();
         let most = most.expect("a call");
-        assert!((30..100).contains(&most), "{most}");
+        assert!((30..70).contains(&most), "{most}");
         gate.cancel();
         calls.all_below(0, 256).await;
         running
@@ -179,6 +179,8 @@ fn records_that_wait_for_their_hook_count_as_memory() {
         let (calls, level) = (Calls::default(), Level::default());
         let gate = CancellationToken::new();
         let held = Held(level.clone(), gate.clone());
+        // A test that fails isn't to wait for it.
+        let _opened = gate.clone().drop_guard();
         let settings = bed.settings().max_bytes(1 << 20);
         let running =
             Running::start_with(settings, calls.acking(), |serve| serve.with_lifecycle(held));
@@ -190,7 +192,7 @@ fn records_that_wait_for_their_hook_count_as_memory() {
             answered.expect("it is assigned");
         }
         let seen = calls.all().len();
-        assert!(seen <= 100, "{seen} records");
+        assert!(seen <= 70, "{seen} records");
         gate.cancel();
         for partition in 0..2 {
             calls.all_below(partition, 256).await;

@@ -1,7 +1,7 @@
 //! Commits: only ever a lane's watermark, and counted only when Kafka's answer says so.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet, VecDeque},
     mem,
     sync::Arc,
     time::{Duration, Instant},
@@ -39,6 +39,10 @@ const LEAST_AHEAD: i64 = 64;
 pub(super) struct Commits {
     /// The parts of the commit on its way.
     pending: HashMap<(Arc<str>, i32), Pending>,
+    /// How many topics it is for.
+    topics: usize,
+    /// Topics to be committed each by itself: one of them is missing, and a refusal is told of all.
+    alone: VecDeque<Arc<str>>,
     last: Option<Instant>,
     last_error: Option<i32>,
     /// Kafka takes none from this client: trying again is no use.
@@ -52,6 +56,14 @@ struct Pending {
     generation: u64,
     written: Written,
     span: Span,
+}
+
+impl Commits {
+    fn commit_alone(&mut self, topic: &Arc<str>) {
+        if !self.alone.contains(topic) {
+            self.alone.push_back(Arc::clone(topic));
+        }
+    }
 }
 
 impl Lane {
@@ -138,9 +150,36 @@ impl Driver {
             return;
         }
         self.urgent = false;
+        loop {
+            let alone = self.commits.alone.pop_front();
+            let list = self.prepare(alone.as_deref(), &which);
+            if alone.is_none() {
+                let missing = self.lanes.values().filter(|lane| lane.gone);
+                for lane in missing {
+                    self.commits.commit_alone(&lane.origin.topic);
+                }
+            }
+            if list.count() > 0 {
+                self.start(&list);
+                break;
+            }
+            if self.commits.alone.is_empty() {
+                break;
+            }
+        }
+        self.urgent |= !self.commits.alone.is_empty();
+    }
+
+    /// Notes what there is to be committed of one topic, or of all that aren't missing.
+    fn prepare(&mut self, topic: Option<&str>, which: impl Fn(u64) -> bool) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
+        let mut topics = HashSet::new();
         for (&generation, lane) in &mut self.lanes {
-            let Some(wanted) = lane.wanted().filter(|_| which(generation)) else {
+            let is_meant = match topic {
+                Some(topic) => *lane.origin.topic == *topic,
+                None => !lane.gone,
+            };
+            let Some(wanted) = lane.wanted().filter(|_| is_meant && which(generation)) else {
                 continue;
             };
             if lane.committed == Some(wanted) && lane.mark.is_none() {
@@ -165,13 +204,16 @@ impl Driver {
                 written: wanted,
                 span: lane.commit_span(&self.spans, wanted.offset),
             };
+            topics.insert(Arc::clone(&lane.origin.topic));
             self.commits.pending.insert(place, pending);
         }
-        if list.count() == 0 {
-            return;
-        }
+        self.commits.topics = topics.len();
+        list
+    }
+
+    fn start(&mut self, list: &TopicPartitionList) {
         self.commits.last = Some(Instant::now());
-        if let Err(code) = commit::commit(&self.consumer, &list) {
+        if let Err(code) = commit::commit(&self.consumer, list) {
             for (place, pending) in mem::take(&mut self.commits.pending) {
                 self.commit_failed(&place, &pending, code);
             }
@@ -179,6 +221,9 @@ impl Driver {
     }
 
     pub(super) fn serve_commit_results(&mut self, results: Vec<CommitResult>) {
+        if results.iter().all(|one| one.result.is_ok()) {
+            self.commits.last_error = None;
+        }
         for CommitResult {
             topic,
             partition,
@@ -197,7 +242,6 @@ impl Driver {
             }
             match result {
                 Ok(()) => {
-                    self.commits.last_error = None;
                     self.control.meters.commits.add_one();
                     self.summary.committed.insert((topic, partition), offset);
                     if let Some(lane) = self.lanes.get_mut(&pending.generation)
@@ -228,7 +272,11 @@ impl Driver {
         {
             lane.committing = None;
             lane.refused = meaning == Meaning::GroupState;
-            lane.gone = meaning == Meaning::TopicMissing;
+            lane.gone = meaning == Meaning::TopicMissing && self.commits.topics == 1;
+        }
+        if meaning == Meaning::TopicMissing && self.commits.topics > 1 {
+            self.commits.commit_alone(topic);
+            self.urgent = true;
         }
         let (offset, name) = (
             pending.written.offset,

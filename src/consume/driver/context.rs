@@ -133,32 +133,22 @@ impl ConsumerContext for Context {
             Ok(()) => Ok(()),
             Err(error) => Err(codes::code_of(&error).unwrap_or_default()),
         };
-        let elements = offsets.elements();
-        let parts = elements.iter().map(|element| code(element.error()));
-        let results = of_parts(code(whole), parts.collect());
+        let whole = code(whole);
         self.note(|notes| {
-            let results = elements.iter().zip(results);
             notes
                 .commits
-                .extend(results.map(|(element, result)| CommitResult {
+                .extend(offsets.elements().iter().map(|element| CommitResult {
                     topic: element.topic().to_owned(),
                     partition: element.partition(),
                     offset: match element.offset() {
                         Offset::Offset(offset) => offset,
                         _ => -1,
                     },
-                    result,
+                    // An element can be fine while the whole is refused, and the other way round. And
+                    // where one is refused, librdkafka (2.12) says so of those that were taken too.
+                    result: whole.and_then(|()| code(element.error())),
                 }));
         });
-    }
-}
-
-/// What became of each part of a commit. When some were refused, librdkafka (2.12) says the last
-/// refusal of the whole as well; a whole that was refused for itself leaves its parts without one.
-fn of_parts(whole: Result<(), i32>, parts: Vec<Result<(), i32>>) -> Vec<Result<(), i32>> {
-    match parts.iter().any(Result::is_err) {
-        true => parts,
-        false => vec![whole; parts.len()],
     }
 }
 
@@ -189,18 +179,4 @@ pub(super) fn list(partitions: &[(String, i32)]) -> TopicPartitionList {
         list.add_partition(topic, *partition);
     }
     list
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_that_is_refused_takes_no_other_along() {
-        let (taken, refused) = (Ok(()), Err(3));
-        assert_eq!(of_parts(refused, vec![taken, refused]), [taken, refused]);
-        assert_eq!(of_parts(taken, vec![taken, refused]), [taken, refused]);
-        assert_eq!(of_parts(refused, vec![taken, taken]), [refused, refused]);
-        assert_eq!(of_parts(taken, vec![taken, taken]), [taken, taken]);
-    }
 }

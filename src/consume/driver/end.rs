@@ -157,18 +157,7 @@ impl Driver {
             summary.retried += counts.retried.get();
             summary.deferred += counts.deferred.get();
         }
-        let undone = mem::take(&mut self.undone).into_iter();
-        summary.undone = undone
-            .map(|((topic, partition, offset), why)| (topic, partition, offset, why))
-            // What one lane had left undone a later one may have made good.
-            .filter(|(topic, partition, offset, _)| {
-                let place = (topic.clone(), *partition);
-                summary
-                    .committed
-                    .get(&place)
-                    .is_none_or(|committed| committed <= offset)
-            })
-            .collect();
+        summary.undone = self.undone.take(&summary);
         match self.end.take() {
             Some(End::Failed(error)) => return Err(error.with_summary(summary)),
             Some(End::Stopped(reason)) => summary.stop = Some(reason),

@@ -24,9 +24,6 @@ use crate::{
     record::{Lease, chunk::Origin},
 };
 
-/// How many records the summary names as left undone.
-const MOST_UNDONE: usize = 10_000;
-
 /// What the poll thread knows of a lane.
 pub(super) struct Lane {
     // Dropped first: its callback rings the bell.
@@ -219,15 +216,9 @@ impl Driver {
         if let Some(begun) = progress.begun() {
             let oldest = progress.watermark().unwrap_or(begun);
             if oldest <= begun {
-                self.leave_undone(origin, oldest, why.unwrap_or(Undone::Cancelled));
+                let why = why.unwrap_or(Undone::Cancelled);
+                self.undone.add(origin, oldest, why);
             }
-        }
-    }
-
-    fn leave_undone(&mut self, origin: &Origin, offset: i64, why: Undone) {
-        if self.undone.len() < MOST_UNDONE {
-            let place = (origin.topic.as_ref().to_owned(), origin.partition, offset);
-            self.undone.insert(place, why);
         }
     }
 
@@ -252,7 +243,7 @@ impl Driver {
                     if let Some(closing) = self.closing.remove(&generation) {
                         for (offset, why) in undone {
                             let why = closing.why.unwrap_or(why);
-                            self.leave_undone(&closing.origin, offset, why);
+                            self.undone.add(&closing.origin, offset, why);
                         }
                     }
                 }

@@ -13,10 +13,11 @@ mod read;
 mod rebalance;
 mod requests;
 mod spans;
+mod undone;
 mod written;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -43,6 +44,7 @@ use self::{
     rebalance::Revocation,
     requests::Seek,
     spans::Spans,
+    undone::LeftUndone,
 };
 use super::{
     consumer::Limits,
@@ -146,7 +148,7 @@ struct Driver {
     urgent: bool,
     looked_at: Option<Instant>,
     summary: Summary,
-    undone: BTreeMap<(String, i32, i64), Undone>,
+    undone: LeftUndone,
     end: Option<End>,
     assigned_once: bool,
     last_error: Option<i32>,
@@ -252,7 +254,7 @@ impl Driver {
             urgent: false,
             looked_at: None,
             summary: Summary::default(),
-            undone: BTreeMap::new(),
+            undone: LeftUndone::default(),
             end: None,
             assigned_once: false,
             last_error: None,

@@ -70,10 +70,7 @@ impl Driver {
                 let (start, known) = match committed.remove(&(topic.clone(), *partition)) {
                     Some(one) => {
                         let known = Metadata::decode(&one.metadata, one.offset);
-                        // What was left undone before may be done by now, by whomever.
-                        self.undone.retain(|(of, number, offset), _| {
-                            (of, *number) != (topic, *partition) || *offset >= one.offset
-                        });
+                        self.undone.is_committed(topic, *partition, one.offset);
                         (Some(one.offset), known)
                     }
                     None => {
