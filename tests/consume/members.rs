@@ -7,11 +7,14 @@ use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
 };
-use tokio::task::{spawn_blocking, yield_now};
+use tokio::{
+    task::{spawn_blocking, yield_now},
+    time::interval,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bed::{Bed, Calls, Level, Running, SOON, committed, is_at, is_done},
+    bed::{Bed, Calls, Level, Running, SOON, committed, is_at, is_done, soon},
     support::run,
 };
 
@@ -137,4 +140,33 @@ async fn member_ids(bed: &Bed) -> Vec<String> {
         members.map(|member| member.id().to_owned()).collect()
     });
     read.await.expect("the members")
+}
+
+#[test]
+fn a_member_without_partitions_leaves_as_well() {
+    run(async {
+        let bed = Bed::new(1).await;
+        if bed.mock().is_some() {
+            eprintln!("the embedded broker doesn't tell who is in a group");
+            return;
+        }
+        let calls = Calls::default();
+        // A session of 45 s: that it ends is too late.
+        let owner = Running::start(bed.plain_settings(), calls.acking());
+        owner.status(0, "it is owned", |_| true).await;
+        let idle = Running::start(bed.plain_settings(), calls.acking());
+        let joined = soon("it has its part, which is none", idle.handle.drained()).await;
+        joined.expect("it runs");
+        assert_eq!(idle.handle.partitions(), []);
+        assert_eq!(member_ids(&bed).await.len(), 2);
+        idle.stop().await;
+        let mut often = interval(Duration::from_millis(20));
+        soon("it is gone from the group", async {
+            while member_ids(&bed).await.len() != 1 {
+                often.tick().await;
+            }
+        })
+        .await;
+        owner.stop().await;
+    });
 }

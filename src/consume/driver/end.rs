@@ -145,6 +145,16 @@ impl Driver {
         }
     }
 
+    /// Closing a client takes a cooperative member that has no partition out of the group only when its
+    /// session is over, and until then every rebalance waits for it.
+    pub(super) fn leave_without_partitions(&self) {
+        let is_static = self.config.get("group.instance.id").is_some();
+        let assignment = self.consumer.assignment();
+        if !is_static && assignment.is_ok_and(|assignment| assignment.count() == 0) {
+            self.consumer.unsubscribe();
+        }
+    }
+
     pub(super) fn finish(&mut self) -> Result<Summary, ServeError> {
         self.close_all_lanes();
         let mut summary = mem::take(&mut self.summary);

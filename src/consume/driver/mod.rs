@@ -173,6 +173,7 @@ pub(super) fn run(
     driver.commit_the_rest();
     let result = driver.finish();
     let _ = done.send(result);
+    driver.leave_without_partitions();
     // The destructor of `BaseConsumer` leaves the group and waits for that without a deadline:
     // nobody but this thread may hang on it.
     drop(driver);
