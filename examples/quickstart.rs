@@ -1,4 +1,4 @@
-//! Orders are published, dispatched through a tower stack, and accounted for.
+//! Orders are published, dispatched by a router through a tower stack, and accounted for.
 //!
 //! ```text
 //! cargo run --example quickstart
@@ -9,15 +9,16 @@
 use std::{sync::Arc, time::Duration};
 
 use kafka_tower::{
-    Backoff, BoxError, Consumer, ConsumerRecord, ConsumerSettings, Outcome, ProducerRecord,
-    ProducerSettings, PublishExt, Publisher,
+    Backoff, BoxError, Consumer, Outcome, ProducerRecord, ProducerSettings, PublishExt, Publisher,
+    Router,
+    extract::Json,
     layers::{DeadLetter, ServiceBuilderExt},
     serve,
     testing::TestKafka,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
-use tower::{ServiceBuilder, service_fn};
+use tower::ServiceBuilder;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
@@ -25,11 +26,9 @@ struct Order {
     item: String,
 }
 
-/// The business end. What it can't read will never be read: such a record becomes a dead letter.
-async fn on_order(record: ConsumerRecord) -> Result<(), BoxError> {
-    let order: Order = serde_json::from_slice(record.payload().unwrap_or_default())?;
+/// The business end. What can't be read as an order doesn't come here: it becomes a dead letter.
+async fn on_order(Json(order): Json<Order>) {
     println!("  handled: order {}, {}", order.id, order.item);
-    Ok(())
 }
 
 #[tokio::main]
@@ -59,7 +58,7 @@ async fn main() -> Result<(), BoxError> {
 
     let handled = Arc::new(Semaphore::new(0));
     let done = Arc::clone(&handled);
-    let service = ServiceBuilder::new()
+    let stack = ServiceBuilder::new()
         .map_result(move |result: Result<Outcome, BoxError>| {
             if let Ok(Outcome::Moved { to }) = &result {
                 println!("  moved:   to {}, offset {:?}", to.topic, to.offset);
@@ -72,16 +71,15 @@ async fn main() -> Result<(), BoxError> {
             Duration::from_millis(100)..=Duration::from_secs(1),
         ))
         .timeout(Duration::from_secs(5))
-        .catch_panic()
-        .service(service_fn(on_order));
+        .catch_panic();
+    let app = Router::new().topic(orders.as_str(), on_order).layer(stack);
 
     println!("consumed:");
-    let settings = ConsumerSettings::new(kafka.bootstrap_servers(), format!("{orders}-service"))
-        .topics([orders]);
+    let consumer = Consumer::new(kafka.bootstrap_servers(), format!("{orders}-service"))?;
     let all_handled = async move {
         let _ = handled.acquire_many(5).await;
     };
-    let summary = serve(Consumer::with_settings(settings)?, service)
+    let summary = serve(consumer, app)
         .with_graceful_shutdown(all_handled)
         .await?;
     println!("{summary}");

@@ -70,6 +70,8 @@ async fn errors_keep_their_class_and_type() {
     let error = returned(async || Err::<(), BoxError>(Classified::fatal(Inner).into())).await;
     assert_eq!(classify(&error.unwrap_err()), ErrorClass::Fatal);
 
+    let error = returned(async || Err::<(), anyhow::Error>(Inner.into())).await;
+    assert!(find::<Inner>(&*error.unwrap_err()).is_some());
     let context = |error: anyhow::Error| error.context("while testing");
     let error = returned(async move || Err::<(), _>(context(Inner.into()))).await;
     assert!(find::<Inner>(&*error.unwrap_err()).is_some());

@@ -140,7 +140,8 @@ async fn after_a_failure_what_was_begun_is_waited_for() {
     let topics = async || to(&["a", "refused", "c"]);
     let mut answered = Box::pin(transformed(&fake, topics));
     assert!(answered.as_mut().now_or_never().is_none());
-    fake.permits.add_permits(1);
+    // One more than is wanted, for a third that must not begin.
+    fake.permits.add_permits(2);
     let error = answered.await.unwrap_err();
     assert_eq!(
         Classifier::new().classify(&*error),
