@@ -3,6 +3,8 @@
 use super::redact::escape;
 
 const MAX_LENGTH: usize = 249;
+/// What the names of dead-letter topics end with, unless the layer is told otherwise.
+pub(crate) const DEAD_LETTERS: &str = ".dlq";
 
 pub(crate) fn is_legal(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');

@@ -9,8 +9,8 @@ use crate::{
 ///
 /// Every `tower::Service<ConsumerRecord>` that is `Clone + Send + Sync + 'static`, answers with
 /// what converts into an [`Outcome`] and fails with what converts into a [`BoxError`] is an app.
-/// Each partition gets a clone of its own. Write the trait by hand only where partitions need
-/// different services, or where the app knows its topics.
+/// Each partition gets a clone of its own. A [`Router`](crate::Router) is an app that knows its topics.
+/// Write the trait by hand only where partitions need different services.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be served",
     label = "not an app",

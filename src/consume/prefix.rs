@@ -1,9 +1,7 @@
 //! Subscribing to all topics whose names begin alike.
 
-use crate::client::topic_name;
+use crate::client::topic_name::{self, DEAD_LETTERS};
 
-/// The names of dead-letter topics end with it, unless the layer is told otherwise.
-const DEAD_LETTERS: &str = ".dlq";
 /// Kafka's own topics.
 const INTERNAL: [&str; 4] = [
     "__cluster_metadata",

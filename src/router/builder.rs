@@ -95,7 +95,8 @@ impl<S: Send + Sync + 'static> Router<S> {
     /// Hands the records of all topics whose names begin with `prefix` to a handler, and subscribes
     /// to them, also to those that are created later: they are found within librdkafka's
     /// `topic.metadata.refresh.interval.ms`, 5 minutes unless it is
-    /// [`set`](crate::ConsumerSettings::set), and with `group.protocol=consumer` when the broker looks.
+    /// [`set`](crate::ConsumerSettings::set); with `group.protocol=consumer` the broker finds them, in some
+    /// 10 s.
     ///
     /// A topic that has a route of its own takes that one, and of several prefixes the longest counts.
     ///

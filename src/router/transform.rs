@@ -27,8 +27,9 @@ use crate::{
 /// When a publish fails the source record fails with that error, and its class: what is retriable
 /// is retried as a whole. The function runs again then, and records that had been written are
 /// written again; so they are when the process ends between their acknowledgement and the commit of
-/// the source's offset. Consumers of the target topics have to bear with duplicates. Kafka's
-/// transactions would spare them that, and are not offered.
+/// the source's offset, or the partition moves and the running call is dropped. Consumers of the
+/// target topics have to bear with duplicates. Kafka's transactions would spare them that, and are
+/// not offered.
 ///
 /// A dead-letter layer belongs around the handler and not into the stack that publishes: there it
 /// would move one of the records, and the source would fail all the same.

@@ -5,11 +5,11 @@ use tower::Layer;
 use super::{DeadLetterBudget, DeadLetterService};
 use crate::{
     backoff::Backoff,
+    client::topic_name::DEAD_LETTERS,
     error::{Classifier, Classify},
     record::{ProducerRecord, RecordView, Side},
 };
 
-const SUFFIX: &str = ".dlq";
 const MAX_HOPS: u32 = 10;
 /// How long a consumed record's dead letter is tried, before the consumer has to stop for it.
 const WRITING: Duration = Duration::from_secs(300);
@@ -81,7 +81,7 @@ impl<P> DeadLetter<P> {
         Self {
             publisher,
             settings: Settings {
-                topic: Topic::Suffixed(SUFFIX.into()),
+                topic: Topic::Suffixed(DEAD_LETTERS.into()),
                 classify: Arc::new(Classifier::new()),
                 group: None,
                 enrich: None,
