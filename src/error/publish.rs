@@ -1,7 +1,7 @@
 use std::{borrow::Cow, error::Error, fmt};
 
 use super::{BoxError, ErrorClass, Persistence};
-use crate::record::{Delivery, OnRetry, ProducerRecord};
+use crate::record::{Delivery, ProducerRecord};
 
 /// Publishing failed. The record comes back with the reason: nothing is lost by failing.
 ///
@@ -90,7 +90,7 @@ impl PublishError {
     pub fn into_record(self) -> Option<ProducerRecord> {
         let mut record = self.0.record?;
         // Those who listened to this publish have no part in the next.
-        OnRetry::forget(&mut record.extensions);
+        record.on_retry = None;
         Some(record)
     }
 

@@ -5,7 +5,6 @@ mod publish;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-pub(crate) use self::publish::OnRetry;
 use super::{Delivery, Extensions, Headers, ProducerRecord};
 use crate::error::{BoxError, ErrorClass};
 

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{Extensions, Headers, IntoBytes, MessageId};
+use super::{Extensions, Headers, IntoBytes, MessageId, OnRetry};
 
 /// A record to be published.
 ///
@@ -42,6 +42,8 @@ pub struct ProducerRecord {
     pub message_id: Option<MessageId>,
     /// Values for the layers on the way; never sent.
     pub extensions: Extensions,
+    /// Not among the extensions: those cost allocations.
+    pub(crate) on_retry: Option<OnRetry>,
 }
 
 impl ProducerRecord {
@@ -58,6 +60,7 @@ impl ProducerRecord {
             timestamp: None,
             message_id: None,
             extensions: Extensions::new(),
+            on_retry: None,
         }
     }
 

@@ -28,7 +28,7 @@ fn tell_retry(record: &ProducerRecord, attempt: u32, after: Duration) {
 pub(super) fn join<R: Record>(span: &Span, record: &mut R, relation: TraceRelation) {
     let any: &mut dyn Any = record;
     if let Some(record) = any.downcast_mut::<ProducerRecord>() {
-        RETRIES.listen(&mut record.extensions);
+        RETRIES.listen(record);
         #[cfg(feature = "otel")]
         crate::telemetry::propagation::inject(span, record);
     } else {

@@ -73,7 +73,7 @@ where
     fn call(&mut self, mut record: ProducerRecord) -> ResponseFuture<H, S> {
         record.message_id.get_or_insert_with(MessageId::new);
         let kept = record.clone();
-        self.on_retry.listen(&mut record.extensions);
+        self.on_retry.listen(&mut record);
         let future = self.inner.call(record);
         ResponseFuture::new(future, kept, Arc::clone(&self.hooks))
     }

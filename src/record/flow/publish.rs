@@ -12,44 +12,6 @@ use crate::{
 #[derive(Clone)]
 struct Attempt(u32);
 
-/// Are told when a failed attempt is to be repeated: the record, the number of the next attempt, and the
-/// wait before it. How the layers outside of one that repeats learn of it.
-#[derive(Clone)]
-pub(crate) struct OnRetry(Arc<[Arc<Tell>]>);
-
-type Tell = dyn Fn(&ProducerRecord, u32, Duration) + Send + Sync;
-
-impl OnRetry {
-    pub(crate) fn new(
-        tell: impl Fn(&ProducerRecord, u32, Duration) + Send + Sync + 'static,
-    ) -> Self {
-        let tell: Arc<Tell> = Arc::new(tell);
-        Self(Arc::new([tell]))
-    }
-
-    /// Is told from now on, behind those that are told already, and once.
-    pub(crate) fn listen(&self, extensions: &mut Extensions) {
-        let all = match extensions.get::<Self>() {
-            None => self.clone(),
-            Some(Self(others)) => {
-                let is_new = |one: &&Arc<Tell>| !others.iter().any(|other| Arc::ptr_eq(one, other));
-                let new: Vec<_> = self.0.iter().filter(is_new).collect();
-                if new.is_empty() {
-                    return;
-                }
-                Self(others.iter().chain(new).cloned().collect())
-            }
-        };
-        extensions.insert(all);
-    }
-
-    pub(crate) fn forget(extensions: &mut Extensions) {
-        if extensions.get::<Self>().is_some() {
-            extensions.remove::<Self>();
-        }
-    }
-}
-
 impl sealed::Sealed for ProducerRecord {}
 
 impl Record for ProducerRecord {
@@ -127,10 +89,8 @@ impl Record for ProducerRecord {
     }
 
     fn retry_scheduled(&self, attempt: u32, after: Duration) {
-        if let Some(OnRetry(all)) = self.extensions.get() {
-            for tell in all.iter() {
-                tell(self, attempt, after);
-            }
+        if let Some(on_retry) = &self.on_retry {
+            on_retry.tell(self, attempt, after);
         }
     }
 
@@ -301,28 +261,6 @@ mod tests {
         let mut delivery = Delivery::new("t", 0, 0, MessageId::new());
         ProducerRecord::count_attempts(&mut delivery, 3);
         assert_eq!(delivery.attempts, 3);
-    }
-
-    #[test]
-    fn all_who_listen_are_told_of_a_retry_and_each_once() {
-        let told = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let listener = |name: &'static str| {
-            let told = Arc::clone(&told);
-            OnRetry::new(move |_, attempt, _| told.lock().unwrap().push((name, attempt)))
-        };
-        let (outer, inner) = (listener("outer"), listener("inner"));
-        let mut record = ProducerRecord::to("t");
-        outer.listen(&mut record.extensions);
-        inner.listen(&mut record.extensions);
-        outer.listen(&mut record.extensions);
-        inner.listen(&mut record.extensions);
-        record.retry_scheduled(2, Duration::ZERO);
-        assert_eq!(*told.lock().unwrap(), [("outer", 2), ("inner", 2)]);
-
-        let error = record.fail("no".into());
-        let record = error.into_record().expect("the record");
-        record.retry_scheduled(2, Duration::ZERO);
-        assert_eq!(told.lock().unwrap().len(), 2);
     }
 
     #[test]
