@@ -1,7 +1,8 @@
 use std::{
     any::Any,
     error::Error,
-    fmt, mem,
+    fmt,
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -36,13 +37,10 @@ impl PanicError {
 }
 
 /// Drops what is the user's, whatever its destructor does.
-#[expect(
-    clippy::mem_forget,
-    reason = "what was panicked with may panic when it is dropped"
-)]
 pub(crate) fn let_go<T>(it: T) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(it))) {
-        mem::forget(panic);
+        // Its destructor may panic as well.
+        let _ = ManuallyDrop::new(panic);
     }
 }
 

@@ -17,9 +17,9 @@ use crate::{
     support::run,
 };
 
-/// Two static members, one of which is restarted while records come, which takes the group so many
-/// generations on.
-fn restarts(settings: fn(&Bed) -> ConsumerSettings, generations: i64) {
+/// Two static members, one of which is restarted while records come. That takes the group no
+/// generation on, but a member may be `late` by some when it is assigned.
+fn restarts(settings: fn(&Bed) -> ConsumerSettings, late: i64) {
     run(async {
         let bed = Bed::new(2).await;
         if bed.mock().is_some() {
@@ -42,7 +42,6 @@ fn restarts(settings: fn(&Bed) -> ConsumerSettings, generations: i64) {
         let (stays, leaves, comes) = (Calls::default(), Calls::default(), Calls::default());
         let first = member("first", &stays);
         let second = member("second", &leaves);
-        bed.fill(5).await;
         // Each has one.
         let own = async |running: &Running| loop {
             if let [one] = &running.handle.partitions()[..] {
@@ -53,6 +52,8 @@ fn restarts(settings: fn(&Bed) -> ConsumerSettings, generations: i64) {
         let kept = soon("the first has one", own(&first)).await;
         let moved = soon("the second has one", own(&second)).await;
         assert_ne!(kept, moved);
+        bed.fill(5).await;
+        leaves.of(moved, 4).await;
         first.status(kept, "it is done", is_done).await;
         second.status(moved, "it is done", is_done).await;
         let rebalances = || {
@@ -69,7 +70,11 @@ fn restarts(settings: fn(&Bed) -> ConsumerSettings, generations: i64) {
         third.status(moved, "it is done", is_done).await;
         assert_eq!(comes.offsets(moved), [5, 6, 7, 8, 9]);
         assert_eq!(comes.offsets(kept), [0_i64; 0]);
-        assert_eq!(generation.load(SeqCst), before + generations);
+        let after = generation.load(SeqCst);
+        assert!(
+            (before..=before + late).contains(&after),
+            "{after} after {before}"
+        );
         // One member was assigned what it had before, and no other noticed.
         assert_eq!(rebalances(), (revoked, assigned + 1));
         bed.fill(5).await;
@@ -88,7 +93,8 @@ fn a_static_member_that_restarts_gets_what_it_had() {
 
 #[test]
 fn a_static_member_that_restarts_gets_what_it_had_with_the_consumer_protocol() {
-    // Kafka counts the new client in the old place.
+    // It may learn of its partition before it learns of the last epoch; one that leaves and one that
+    // joins make two.
     restarts(
         |bed| bed.plain_settings().set("group.protocol", "consumer"),
         1,
