@@ -20,6 +20,7 @@ mod publish;
 mod report;
 mod router;
 mod run;
+mod stack;
 mod stall;
 
 use std::{env, process::ExitCode};
@@ -32,7 +33,8 @@ use run::Run;
 
 const USAGE: &str = "usage: cargo bench --bench throughput -- [--json] [--rounds N] [--records N] \
                      [--set NAME=VALUE]… [publish | publish-1k | publish-header | latency | \
-                     consume | router | handler | stall | e2e-idle | e2e-50k | partitions]…";
+                     consume | consume-stack | router | handler | stall | e2e-idle | e2e-50k | \
+                     partitions]…";
 
 const WORKS: &[&str] = &[
     "publish",
@@ -40,6 +42,7 @@ const WORKS: &[&str] = &[
     "publish-header",
     "latency",
     "consume",
+    "consume-stack",
     "router",
     "handler",
     "stall",
@@ -105,6 +108,7 @@ async fn main() -> ExitCode {
         }
         let report = match work {
             "consume" => consume::run(&run).await,
+            "consume-stack" => stack::run(&run).await,
             "router" => router::run(&run).await,
             "handler" => handler::run(&run).await,
             "stall" => stall::run(&run).await,
