@@ -1,5 +1,5 @@
 //! What the usual layers cost: a no-op by itself, and inside of trace, metrics, dead letters, retry and
-//! catch-panic. No subscriber; metrics by an SDK that Prometheus could ask.
+//! catch-panic. No subscriber; metrics by an SDK, or none.
 
 use std::{convert::Infallible, future::ready, sync::Arc};
 
@@ -9,7 +9,7 @@ use kafka_tower::{
     otel::OtelMetrics,
 };
 use opentelemetry::metrics::MeterProvider;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::{ManualReader, SdkMeterProvider};
 use tower::{ServiceBuilder, service_fn};
 
 use crate::{
@@ -20,7 +20,8 @@ use crate::{
 };
 
 const CLOSURE: &str = "closure";
-const STACK: &str = "consuming(closure)";
+const UNMEASURED: &str = "consuming(())";
+const MEASURED: &str = "consuming(metrics)";
 
 const PARTITIONS: usize = 4;
 /// The embedded broker drops what is above 5 MB in a partition.
@@ -36,18 +37,22 @@ pub(crate) async fn run(run: &Run) -> Report {
     let reader = Reader::new(run, &topic);
     let settings = ProducerSettings::high_reliability(run.kafka.bootstrap_servers());
     let letters = DeadLetter::to(Publisher::new(settings).expect("a publisher"));
-    run.compare("consume-stack", &[CLOSURE, STACK], async |subject| {
-        let mut sum: Option<Sample> = None;
-        for _ in 0..wanted.div_ceil(each) {
-            let pass = read_all(&reader, subject, each, &letters);
-            let sample = in_time(subject, pass).await;
-            sum = Some(match sum {
-                Some(sum) => sum.and(&sample),
-                None => sample,
-            });
-        }
-        sum.expect("one pass or more")
-    })
+    run.compare(
+        "consume-stack",
+        &[CLOSURE, UNMEASURED, MEASURED],
+        async |subject| {
+            let mut sum: Option<Sample> = None;
+            for _ in 0..wanted.div_ceil(each) {
+                let pass = read_all(&reader, subject, each, &letters);
+                let sample = in_time(subject, pass).await;
+                sum = Some(match sum {
+                    Some(sum) => sum.and(&sample),
+                    None => sample,
+                });
+            }
+            sum.expect("one pass or more")
+        },
+    )
     .await
 }
 
@@ -64,20 +69,21 @@ async fn read_all(
         ready(Ok::<_, Infallible>(()))
     });
     let settings = reader.settings().ordering(Ordering::Key);
-    if subject == CLOSURE {
-        tower(settings, handler, progress.finished()).await;
-    } else {
-        let exporter = opentelemetry_prometheus::exporter();
-        let exporter = exporter.with_registry(prometheus::Registry::new());
-        let provider = SdkMeterProvider::builder()
-            .with_reader(exporter.build().expect("an exporter"))
-            .build();
-        let meter = provider.meter("bench");
-        let metrics = OtelMetrics::builder().meter(meter).build();
-        let stack = ServiceBuilder::new()
-            .consuming(metrics, letters.clone(), Backoff::default())
-            .service(handler);
-        tower(settings, stack, progress.finished()).await;
+    let (letters, end) = (letters.clone(), progress.finished());
+    match subject {
+        CLOSURE => tower(settings, handler, end).await,
+        UNMEASURED => {
+            let stack = ServiceBuilder::new().consuming((), letters, Backoff::default());
+            tower(settings, stack.service(handler), end).await;
+        }
+        _ => {
+            let reader = ManualReader::builder().build();
+            let provider = SdkMeterProvider::builder().with_reader(reader).build();
+            let metrics = OtelMetrics::builder().meter(provider.meter("bench"));
+            let stack = ServiceBuilder::new();
+            let stack = stack.consuming(metrics.build(), letters, Backoff::default());
+            tower(settings, stack.service(handler), end).await;
+        }
     }
     progress.sample(subject)
 }
