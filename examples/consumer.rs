@@ -102,7 +102,7 @@ fn show(handle: &ConsumerHandle) {
 }
 
 /// Two members share the partitions. Each calls the hooks, and the summary is that of both.
-async fn two_members(settings: ConsumerSettings) -> Result<Summary, BoxError> {
+async fn two_members(settings: ConsumerSettings) -> Result<(), BoxError> {
     println!("two members:");
     let serving = serve(Consumer::with_settings(settings)?, service_fn(on_order))
         .members(2)
@@ -117,7 +117,9 @@ async fn two_members(settings: ConsumerSettings) -> Result<Summary, BoxError> {
         })
         .await?;
     println!("{summary}");
-    Ok(summary)
+    // More where a partition moved from member to member before it could be committed.
+    assert!(summary.acked >= 4);
+    Ok(())
 }
 
 /// A handle can be cloned and sent: to an operator's endpoint, or into the signal of the end.
@@ -125,7 +127,7 @@ async fn paused(
     settings: ConsumerSettings,
     publisher: Publisher,
     topic: String,
-) -> Result<Summary, BoxError> {
+) -> Result<(), BoxError> {
     println!("one member, paused and resumed:");
     let serving = serve(Consumer::with_settings(settings)?, service_fn(on_order));
     let handle = serving.handle();
@@ -150,7 +152,8 @@ async fn paused(
         })
         .await?;
     println!("{summary}");
-    Ok(summary)
+    assert!(summary.acked >= 4);
+    Ok(())
 }
 
 /// Publishes two orders to each partition.
@@ -177,10 +180,7 @@ async fn main() -> Result<(), BoxError> {
             .session_timeout(Duration::from_millis(1500))
             .set("heartbeat.interval.ms", "100");
     }
-    let both = two_members(settings.clone()).await?;
+    two_members(settings.clone()).await?;
     // The same group: it goes on where those two have stopped.
-    let one = paused(settings, publisher, topic).await?;
-    // More where a partition moved from member to member before it could be committed.
-    assert!(both.acked >= 4 && one.acked >= 4);
-    Ok(())
+    paused(settings, publisher, topic).await
 }
