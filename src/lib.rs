@@ -97,12 +97,14 @@ pub use self::router::{Router, extract};
 pub use self::topic::{Codec, JsonCodec, RecordKey, Topic};
 
 /// Their examples are run as tests.
-#[cfg(all(doctest, feature = "otel", feature = "testing"))]
+#[cfg(all(doctest, feature = "axum", feature = "otel", feature = "testing"))]
 mod documents {
     #[doc = include_str!("../README.md")]
     struct Readme;
     #[doc = include_str!("../docs/layers.md")]
     struct Layers;
+    #[doc = include_str!("../docs/observability.md")]
+    struct Observability;
     #[doc = include_str!("../docs/security.md")]
     struct Security;
 }

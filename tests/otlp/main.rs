@@ -13,6 +13,7 @@ mod support;
 #[path = "../../examples/opentelemetry/telemetry.rs"]
 mod telemetry;
 
+mod documented;
 mod logs;
 mod metrics;
 mod spans;
