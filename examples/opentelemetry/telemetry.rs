@@ -11,7 +11,10 @@ use opentelemetry_sdk::{
     propagation::{BaggagePropagator, TraceContextPropagator},
     trace::SdkTracerProvider,
 };
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 /// What exports. At the end of the process it is to be shut down, or what was last batched is lost.
 pub(crate) struct Telemetry {
@@ -51,12 +54,16 @@ impl Telemetry {
         ]));
         // Before the first `OtelMetrics`, which asks for it.
         global::set_meter_provider(meters.clone());
+        // An export that fails can't be told by an export.
+        let of_sdk = Targets::new().with_target("opentelemetry", LevelFilter::WARN);
+        let complaints = fmt::layer().with_writer(std::io::stderr);
         // The export's own logs would be exported, and so on.
         let filter = format!("{filter},h2=off,hyper=off,tonic=off");
         tracing_subscriber::registry()
             .with(EnvFilter::try_new(filter)?)
             .with(tracing_opentelemetry::layer().with_tracer(tracers.tracer(service)))
             .with(OpenTelemetryTracingBridge::new(&loggers))
+            .with(complaints.with_filter(of_sdk))
             .try_init()?;
         Ok(Self {
             tracers,
