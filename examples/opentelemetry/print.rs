@@ -17,7 +17,10 @@ pub(crate) fn print(received: &Received, trace: &str) {
     }
 
     println!("\nlogs of this trace");
-    for log in received.logs.iter().filter(|log| log.trace == trace) {
+    let mut logs: Vec<_> = received.logs.iter().collect();
+    logs.retain(|log| log.trace == trace);
+    logs.sort_by_key(|log| log.time);
+    for log in logs {
         let span = spans.iter().find(|span| span.id == log.span);
         let span = span.map_or("?", |span| &span.name);
         println!("  {:<6}{:<36} in `{span}`", log.level, log.message);

@@ -61,6 +61,7 @@ pub(crate) struct Log {
     /// Empty outside of spans.
     pub(crate) trace: String,
     pub(crate) span: String,
+    pub(crate) time: u64,
 }
 
 impl From<trace::Span> for Span {
@@ -121,6 +122,7 @@ impl Log {
             attributes: attributes(record.attributes),
             trace: hex(&record.trace_id),
             span: hex(&record.span_id),
+            time: record.observed_time_unix_nano,
         }
     }
 }
