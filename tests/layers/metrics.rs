@@ -2,7 +2,10 @@
 
 use std::{
     future::pending,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -343,4 +346,39 @@ async fn metrics_that_panic_harm_nobody_and_are_logged_once() {
         service.oneshot(order()).await.unwrap();
     }
     assert_eq!(logs.count(&["metrics panicked", "on purpose", "orders"]), 1);
+}
+
+/// Whether it is enabled is told by the record of attempts; 0 panics.
+struct Moody(Arc<Mutex<Vec<u32>>>, AtomicU32);
+
+impl Metrics for Moody {
+    fn observe(&self, call: &Observation<'_>) {
+        self.0.lock().unwrap().push(call.attempts);
+    }
+
+    fn is_enabled(&self) -> bool {
+        match self.1.fetch_add(1, Ordering::Relaxed) {
+            0 => panic!("oh no"),
+            nth => nth.is_multiple_of(2),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_enabled_is_not_observed_and_passes() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let metrics = Moody(Arc::clone(&seen), AtomicU32::new(0));
+    let answers = (0..4).map(|_| Err("no".into()));
+    let mut service = MetricsLayer::new(metrics).layer(Fake::<ConsumerRecord>::new(answers));
+    for attempt in 1..=4 {
+        let error = service
+            .ready()
+            .await
+            .unwrap()
+            .call(read(attempt))
+            .await
+            .unwrap_err();
+        assert_eq!(error.to_string(), "no");
+    }
+    assert_eq!(*seen.lock().unwrap(), [3]);
 }

@@ -24,12 +24,13 @@ use crate::{
 pub struct ResponseFuture<R: Record, M, S: RecordService<R>> {
     #[pin]
     future: S::Future,
-    call: Call<R, M>,
+    record: R,
+    /// `None`: nobody wants to know.
+    call: Option<Call<M>>,
 }
 
 /// What is known of a call before it ends.
-pub(super) struct Call<R, M> {
-    pub(super) record: R,
+pub(super) struct Call<M> {
     pub(super) destination: Destination,
     pub(super) started: Instant,
     pub(super) shared: Arc<Shared<M>>,
@@ -43,14 +44,14 @@ pub(super) enum Destination {
     Other,
 }
 
-impl<R: Record, M: Metrics> Call<R, M> {
-    fn ended(&self, result: &Result<R::Done, BoxError>) {
+impl<M: Metrics> Call<M> {
+    fn ended<R: Record>(&self, record: &R, result: &Result<R::Done, BoxError>) {
         let duration = self.started.elapsed();
-        let judged = Judgement::new(&self.record, result);
+        let judged = Judgement::new(record, result);
         let destination = match self.destination {
-            Destination::Topic => self.record.view().topic,
+            Destination::Topic => record.view().topic,
             Destination::Route => {
-                let route = self.record.extensions().get();
+                let route = record.extensions().get();
                 route.map_or(semconv::OTHER, MatchedRoute::as_str)
             }
             Destination::Other => semconv::OTHER,
@@ -74,8 +75,12 @@ impl<R: Record, M: Metrics> Call<R, M> {
 }
 
 impl<R: Record, M, S: RecordService<R>> ResponseFuture<R, M, S> {
-    pub(super) fn new(future: S::Future, call: Call<R, M>) -> Self {
-        Self { future, call }
+    pub(super) fn new(future: S::Future, record: R, call: Option<Call<M>>) -> Self {
+        Self {
+            future,
+            record,
+            call,
+        }
     }
 }
 
@@ -88,8 +93,10 @@ impl<R: Record, M: Metrics, S: RecordService<R>> Future for ResponseFuture<R, M,
             Ok(done) => Ok(done.into()),
             Err(error) => Err(boxed(error)),
         };
-        this.call.ended(&result);
-        Poll::Ready(result.map_err(|error| this.call.record.fail(error)))
+        if let Some(call) = this.call {
+            call.ended(this.record, &result);
+        }
+        Poll::Ready(result.map_err(|error| this.record.fail(error)))
     }
 }
 

@@ -73,19 +73,27 @@ impl<M: Metrics> From<M> for MetricsLayer<M> {
 }
 
 impl<M: Metrics> Shared<M> {
-    /// Tells the metrics; of their panics, the first is logged.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.guard(|| self.metrics.is_enabled()).unwrap_or(false)
+    }
+
     pub(super) fn tell(&self, call: &Observation<'_>) {
-        let told = catch_unwind(AssertUnwindSafe(|| self.metrics.observe(call)));
-        if let Err(panic) = told {
-            let panic = PanicError::new(panic);
-            if !self.panicked.swap(true, Relaxed) {
-                error!(
-                    destination = call.destination,
-                    message = panic.message(),
-                    "metrics panicked; further panics of theirs are not logged"
-                );
-            }
+        self.guard(|| self.metrics.observe(call));
+    }
+
+    /// Asks the metrics; of their panics, the first is logged.
+    fn guard<T>(&self, ask: impl FnOnce() -> T) -> Option<T> {
+        let panic = match catch_unwind(AssertUnwindSafe(ask)) {
+            Ok(answer) => return Some(answer),
+            Err(panic) => PanicError::new(panic),
+        };
+        if !self.panicked.swap(true, Relaxed) {
+            error!(
+                message = panic.message(),
+                "metrics panicked; further panics of theirs are not logged"
+            );
         }
+        None
     }
 }
 

@@ -15,6 +15,12 @@ use crate::{
 pub trait Metrics: Send + Sync + 'static {
     /// A call ended.
     fn observe(&self, call: &Observation<'_>);
+
+    /// Whether a call that begins is to be observed, which costs two looks at the clock. Always, unless
+    /// written.
+    fn is_enabled(&self) -> bool {
+        true
+    }
 }
 
 /// A name and its value.
@@ -33,10 +39,18 @@ impl<M: Metrics + ?Sized> Metrics for Arc<M> {
     fn observe(&self, call: &Observation<'_>) {
         (**self).observe(call);
     }
+
+    fn is_enabled(&self) -> bool {
+        (**self).is_enabled()
+    }
 }
 
 impl Metrics for () {
     fn observe(&self, _: &Observation<'_>) {}
+
+    fn is_enabled(&self) -> bool {
+        false
+    }
 }
 
 /// A call that ended.

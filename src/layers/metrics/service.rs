@@ -61,6 +61,14 @@ where
     }
 
     fn call(&mut self, record: R) -> ResponseFuture<R, M, S> {
+        let call = self.shared.is_enabled().then(|| self.begin(&record));
+        let kept = record.clone();
+        ResponseFuture::new(self.inner.call(record), kept, call)
+    }
+}
+
+impl<M, S> Measured<M, S> {
+    fn begin<R: Record>(&self, record: &R) -> Call<M> {
         let (kind, name) = match record.extensions().get() {
             Some(route) => (Destination::Route, MatchedRoute::as_str(route)),
             None => (Destination::Topic, record.view().topic),
@@ -69,18 +77,11 @@ where
             true => kind,
             false => Destination::Other,
         };
-        let kept = record.clone();
-        let started = Instant::now();
-        let future = self.inner.call(record);
-        ResponseFuture::new(
-            future,
-            Call {
-                record: kept,
-                destination,
-                started,
-                shared: Arc::clone(&self.shared),
-            },
-        )
+        Call {
+            destination,
+            started: Instant::now(),
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 
