@@ -9,6 +9,10 @@ use rdkafka::{
 use uuid::Uuid;
 
 use super::EmbeddedKafka;
+use crate::{
+    consume::{Consumer, ConsumerSettings},
+    publish::{ProducerSettings, Publisher},
+};
 
 const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -20,21 +24,20 @@ const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 /// # Example
 ///
 /// ```
-/// use kafka_tower::{ProducerRecord, ProducerSettings, PublishExt, Publisher, testing::TestKafka};
+/// use kafka_tower::{ProducerRecord, PublishExt, testing::TestKafka};
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let kafka = TestKafka::from_env().await?;
 /// let topic = kafka.unique_topic("orders", 3).await?;
 ///
-/// let settings = ProducerSettings::high_reliability(kafka.bootstrap_servers());
-/// let publisher = Publisher::new(settings)?;
-/// publisher.send(ProducerRecord::to(topic).payload("{}")).await?;
+/// kafka.publisher().send(ProducerRecord::to(topic).payload("{}")).await?;
 /// # Ok(())
 /// # }
 /// ```
 pub struct TestKafka {
     bootstrap_servers: String,
+    publisher: Publisher,
     embedded: Option<EmbeddedKafka>,
 }
 
@@ -43,15 +46,20 @@ impl TestKafka {
     ///
     /// # Errors
     ///
-    /// When the embedded one can't be started.
+    /// When the embedded one can't be started, or the variable is no list of addresses.
     pub async fn from_env() -> io::Result<Self> {
         match env::var("KAFKA_BOOTSTRAP_SERVERS") {
-            Ok(bootstrap_servers) if !bootstrap_servers.is_empty() => Ok(Self {
-                bootstrap_servers,
-                embedded: None,
-            }),
+            Ok(bootstrap_servers) if !bootstrap_servers.is_empty() => {
+                let settings = ProducerSettings::high_reliability(&bootstrap_servers);
+                Ok(Self {
+                    publisher: Publisher::new(settings).map_err(io::Error::other)?,
+                    bootstrap_servers,
+                    embedded: None,
+                })
+            }
             _ => EmbeddedKafka::start().await.map(|embedded| Self {
                 bootstrap_servers: embedded.bootstrap_servers().to_owned(),
+                publisher: embedded.publisher(),
                 embedded: Some(embedded),
             }),
         }
@@ -67,6 +75,32 @@ impl TestKafka {
     #[must_use]
     pub fn embedded(&self) -> Option<&EmbeddedKafka> {
         self.embedded.as_ref()
+    }
+
+    /// A publisher for this cluster, always the same, with the settings of
+    /// [`ProducerSettings::high_reliability`].
+    #[must_use]
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
+    }
+
+    /// A consumer for this cluster, as [`EmbeddedKafka::consumer`].
+    ///
+    /// # Panics
+    ///
+    /// When the name of the group is illegal.
+    pub fn consumer(&self, group: &str) -> Consumer {
+        let consumer = Consumer::with_settings(self.settings(group));
+        consumer.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Settings for a consumer for this cluster, to add topics to and whatever else; with a short
+    /// session where it is the embedded one, as [`EmbeddedKafka::settings`].
+    pub fn settings(&self, group: &str) -> ConsumerSettings {
+        match &self.embedded {
+            Some(embedded) => embedded.settings(group),
+            None => ConsumerSettings::new(&self.bootstrap_servers, group),
+        }
     }
 
     /// Creates a topic, with the cluster's default replication; one that is there already is left
