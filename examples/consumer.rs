@@ -173,13 +173,7 @@ async fn main() -> Result<(), BoxError> {
     publish(&publisher, &topic).await?;
 
     let group = format!("{topic}-service");
-    let mut settings = ConsumerSettings::new(kafka.bootstrap_servers(), group).topics([&topic]);
-    if kafka.embedded().is_some() {
-        // Its groups wait for nearly a session when a member joins or leaves.
-        settings = settings
-            .session_timeout(Duration::from_millis(1500))
-            .set("heartbeat.interval.ms", "100");
-    }
+    let settings = kafka.settings(&group).topics([&topic]);
     two_members(settings.clone()).await?;
     // The same group: it goes on where those two have stopped.
     paused(settings, publisher, topic).await
