@@ -4,7 +4,7 @@ use tower::Layer;
 
 use super::{
     Handler, HandlerService, IntoOutcome, Route, RouterService, TopicHandler, TopicRoute,
-    table::Table,
+    table::{Pattern, Table},
 };
 use crate::{
     record::{ConsumerRecord, RecordService},
@@ -20,24 +20,6 @@ use crate::{
 #[must_use = "a router does nothing until it is served"]
 pub struct Router<S = ()> {
     routes: BTreeMap<Pattern, Endpoint<S>>,
-}
-
-/// Which topics a route is for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Pattern {
-    Topic(Arc<str>),
-    Prefix(Arc<str>),
-    Fallback,
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Topic(topic) => write!(f, "topic `{}`", topic.escape_debug()),
-            Self::Prefix(prefix) => write!(f, "topic prefix `{}`", prefix.escape_debug()),
-            Self::Fallback => f.write_str("fallback"),
-        }
-    }
 }
 
 /// A route that waits for its state.

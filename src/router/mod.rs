@@ -76,6 +76,7 @@
 //! Each call allocates the box of its future, and one more for each `layer`; give several layers in one
 //! `ServiceBuilder`.
 
+mod app;
 mod builder;
 #[doc(hidden)]
 pub mod check;

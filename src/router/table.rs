@@ -1,14 +1,27 @@
 //! Finding the route of a topic.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
-use super::{Lane, Route, builder::Pattern};
-use crate::{
-    consume::{App, prefix_includes},
-    record::MatchedRoute,
-};
+use super::{Lane, Route};
+use crate::{consume::prefix_includes, record::MatchedRoute};
 
-use super::Router;
+/// Which topics a route is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Pattern {
+    Topic(Arc<str>),
+    Prefix(Arc<str>),
+    Fallback,
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topic(topic) => write!(f, "topic `{}`", topic.escape_debug()),
+            Self::Prefix(prefix) => write!(f, "topic prefix `{}`", prefix.escape_debug()),
+            Self::Fallback => f.write_str("fallback"),
+        }
+    }
+}
 
 /// The routes of a router, each built once.
 #[derive(Debug)]
@@ -58,30 +71,5 @@ impl Table {
             .map(|(_, lane)| lane.clone())
             .or_else(|| self.fallback.clone())
             .unwrap_or_else(|| Lane::unknown(topic))
-    }
-}
-
-impl App for Router<()> {
-    type Service = Lane;
-
-    fn topics(&self) -> Option<Vec<String>> {
-        let topic = |pattern: &Pattern| match pattern {
-            Pattern::Topic(topic) => Some(topic.as_ref().to_owned()),
-            Pattern::Prefix(_) | Pattern::Fallback => None,
-        };
-        Some(self.patterns().filter_map(topic).collect())
-    }
-
-    fn topic_prefixes(&self) -> Vec<String> {
-        let prefix = |pattern: &Pattern| match pattern {
-            Pattern::Prefix(prefix) => Some(prefix.as_ref().to_owned()),
-            Pattern::Topic(_) | Pattern::Fallback => None,
-        };
-        self.patterns().filter_map(prefix).collect()
-    }
-
-    fn into_make_lane(self) -> impl Fn(&str, i32) -> Lane + Send + Sync + 'static {
-        let table = self.into_table();
-        move |topic, _| table.lane(topic)
     }
 }
