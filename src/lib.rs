@@ -107,4 +107,6 @@ mod documents {
     struct Observability;
     #[doc = include_str!("../docs/security.md")]
     struct Security;
+    #[doc = include_str!("../docs/guide.md")]
+    struct Guide;
 }
