@@ -109,4 +109,8 @@ mod documents {
     struct Security;
     #[doc = include_str!("../docs/guide.md")]
     struct Guide;
+    #[doc = include_str!("../docs/guide/publish.md")]
+    struct Publish;
+    #[doc = include_str!("../docs/guide/consume.md")]
+    struct Consume;
 }
