@@ -113,4 +113,10 @@ mod documents {
     struct Publish;
     #[doc = include_str!("../docs/guide/consume.md")]
     struct Consume;
+    #[doc = include_str!("../docs/guide/errors.md")]
+    struct Errors;
+    #[doc = include_str!("../docs/guide/ordering.md")]
+    struct Ordering;
+    #[doc = include_str!("../docs/guide/rebalances.md")]
+    struct Rebalances;
 }
