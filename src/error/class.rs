@@ -11,8 +11,9 @@ pub enum ErrorClass {
     /// This record can never succeed unchanged; others may.
     NonRetriable,
     /// Nothing is wrong with the record, but it can't be handled now: a queue is full, a circuit
-    /// is open, a dependency is down. Waiting counts as no attempt, and such a record is never
-    /// dead-lettered.
+    /// is open, a dependency is down. Such a record is never dead-lettered. Consuming, it waits for as
+    /// long as it takes, which counts as no attempt; publishing, attempts are counted, since a caller
+    /// waits.
     Unavailable,
     /// This client can never succeed: wrong credentials, missing rights, a fenced identity.
     Fatal,
