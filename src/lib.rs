@@ -119,4 +119,9 @@ mod documents {
     struct Ordering;
     #[doc = include_str!("../docs/guide/rebalances.md")]
     struct Rebalances;
+    #[cfg(feature = "axum")]
+    #[doc = include_str!("../docs/guide/shutdown.md")]
+    struct Shutdown;
+    #[doc = include_str!("../docs/guide/testing.md")]
+    struct Testing;
 }
