@@ -124,4 +124,6 @@ mod documents {
     struct Shutdown;
     #[doc = include_str!("../docs/guide/testing.md")]
     struct Testing;
+    #[doc = include_str!("../docs/guide/operations.md")]
+    struct Operations;
 }
