@@ -25,9 +25,10 @@ pub enum ServeError {
         topic: String,
         /// The record's partition.
         partition: i32,
-        /// The record's offset.
+        /// The record's offset; 0 where the source says that a dispatcher ended, and no record did.
         offset: i64,
-        /// The error of the service, or its panic.
+        /// The error of the service, or its panic. Or what ended a dispatcher: its runtime, or a
+        /// destructor that panicked.
         source: BoxError,
         /// What was done until then.
         summary: Box<Summary>,

@@ -129,7 +129,8 @@ impl ConsumerSettings {
     }
 
     /// How the group shares its partitions out (`partition.assignment.strategy`);
-    /// [`CooperativeSticky`](AssignmentStrategy::CooperativeSticky) without.
+    /// [`CooperativeSticky`](AssignmentStrategy::CooperativeSticky) without. With
+    /// `group.protocol=consumer` it is the broker's to decide, and setting it is refused.
     pub fn assignment_strategy(self, strategy: AssignmentStrategy) -> Self {
         let value = match strategy {
             AssignmentStrategy::CooperativeSticky => "cooperative-sticky",
@@ -152,7 +153,8 @@ impl ConsumerSettings {
     }
 
     /// How long the group waits for a member that is silent (`session.timeout.ms`); 45 s without.
-    /// Fractions of a millisecond are rounded up.
+    /// Fractions of a millisecond are rounded up. With `group.protocol=consumer` it is the broker's to
+    /// decide, and setting it is refused.
     pub fn session_timeout(self, timeout: Duration) -> Self {
         self.set("session.timeout.ms", milliseconds(timeout))
     }

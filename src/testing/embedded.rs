@@ -75,6 +75,8 @@ impl EmbeddedKafka {
     /// # Errors
     ///
     /// When no loopback port can be had.
+    ///
+    /// Cancel safe.
     pub async fn start() -> io::Result<Self> {
         Self::start_brokers(1).await
     }
@@ -84,6 +86,8 @@ impl EmbeddedKafka {
     /// # Errors
     ///
     /// When no loopback port can be had, or `brokers` is 0.
+    ///
+    /// Cancel safe.
     pub async fn start_brokers(brokers: u16) -> io::Result<Self> {
         let cluster = MockCluster::new(brokers).map_err(io::Error::other)?;
         let bootstrap_servers = cluster.bootstrap_servers();

@@ -47,6 +47,8 @@ impl TestKafka {
     /// # Errors
     ///
     /// When the embedded one can't be started, or the variable is no list of addresses.
+    ///
+    /// Cancel safe.
     pub async fn from_env() -> io::Result<Self> {
         match env::var("KAFKA_BOOTSTRAP_SERVERS") {
             Ok(bootstrap_servers) if !bootstrap_servers.is_empty() => {
@@ -109,6 +111,8 @@ impl TestKafka {
     /// # Errors
     ///
     /// When the cluster refuses it or can't be reached within 30 s.
+    ///
+    /// Cancel safety: once polled, the topic may be created all the same.
     pub async fn create_topic(&self, name: &str, partitions: i32) -> io::Result<()> {
         if let Some(embedded) = &self.embedded {
             return match embedded.create_topic(name, partitions) {
@@ -145,7 +149,7 @@ impl TestKafka {
     ///
     /// # Errors
     ///
-    /// As [`create_topic`](Self::create_topic).
+    /// As [`create_topic`](Self::create_topic), and so is its cancel safety.
     pub async fn unique_topic(&self, prefix: &str, partitions: i32) -> io::Result<String> {
         let name = format!("{prefix}-{}", Uuid::now_v7().simple());
         self.create_topic(&name, partitions).await?;

@@ -21,6 +21,7 @@ const WRITING: Duration = Duration::from_secs(300);
 /// | [`topic`](Self::topic), [`suffix`](Self::suffix), [`topic_with`](Self::topic_with) | the record's topic and `.dlq` |
 /// | [`classify`](Self::classify) | [`Classifier::new`] |
 /// | [`group`](Self::group) | not told |
+/// | [`enrich`](Self::enrich) | nothing is added |
 /// | [`write_backoff`](Self::write_backoff) | consuming 5 minutes, publishing 4 attempts; waits from 1 to 30 s |
 /// | [`max_hops`](Self::max_hops) | 10 |
 /// | [`without_pointers`](Self::without_pointers) | what is too large becomes a pointer |
@@ -141,7 +142,8 @@ impl<P> DeadLetter<P> {
         self
     }
 
-    /// How a write that failed is repeated. Dead letters may be written twice by that.
+    /// How a write that failed is repeated, where its error is retriable or unavailable; others, a topic
+    /// that doesn't exist among them, are not. Dead letters may be written twice by that.
     pub fn write_backoff(mut self, backoff: Backoff) -> Self {
         self.settings.write_backoff = Some(backoff);
         self

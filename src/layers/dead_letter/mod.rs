@@ -26,8 +26,8 @@
 //!
 //! # When the dead letter can't be written
 //!
-//! The write is repeated, and the handler isn't run again for it. When it has to be given up, the
-//! error blocks the commit.
+//! The write is repeated, and the handler isn't run again for it. When it has to be given up, at once where
+//! the topic doesn't exist or may not be written to, the error blocks the commit.
 //!
 //! # Example
 //!
