@@ -12,6 +12,10 @@
 //! After the last attempt the error is a [`RetryError`](crate::RetryError): how many attempts, for
 //! how long, and the last cause.
 //!
+//! It judges failures, and nothing before: a record that kills the process fails nowhere, and comes again
+//! with its attempts counted for as often as the handler, which may look at
+//! [`attempt`](crate::ConsumerRecord::attempt), begins it.
+//!
 //! A retry may put records with equal keys out of order on the publish side: the second may be
 //! delivered while the first waits. On the consume side the consumer keeps the order of keys.
 //!
