@@ -46,3 +46,19 @@ impl fmt::Display for AskedFor {
 }
 
 impl Error for AskedFor {}
+
+/// So many attempts were begun, and nobody has seen the end of them.
+#[derive(Debug)]
+pub(super) struct TooOften(pub(super) u32);
+
+impl fmt::Display for TooOften {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "it was begun {} times and is not complete; it may be what ended the process",
+            self.0
+        )
+    }
+}
+
+impl Error for TooOften {}

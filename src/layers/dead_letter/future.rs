@@ -11,7 +11,7 @@ use pin_project::pin_project;
 
 use super::{
     death::Death,
-    error::AskedFor,
+    error::{AskedFor, TooOften},
     service::Shared,
     write::{undone, write},
 };
@@ -37,6 +37,8 @@ pub struct ResponseFuture<R: Record, P, S: RecordService<R>> {
 #[pin_project(project = StateProj)]
 enum State<R: Record, F> {
     Calling(#[pin] F),
+    /// It came too often.
+    Refused,
     // Boxed, since few records die and all would have to carry it.
     Writing(BoxFuture<'static, Result<R::Done, R::Error>>),
 }
@@ -45,6 +47,14 @@ impl<R: Record, P, S: RecordService<R>> ResponseFuture<R, P, S> {
     pub(super) fn new(future: S::Future, record: R, shared: Arc<Shared<P>>) -> Self {
         Self {
             state: State::Calling(future),
+            record: Some(record),
+            shared,
+        }
+    }
+
+    pub(super) fn refused(record: R, shared: Arc<Shared<P>>) -> Self {
+        Self {
+            state: State::Refused,
             record: Some(record),
             shared,
         }
@@ -64,10 +74,18 @@ where
         loop {
             let result = match this.state.as_mut().project() {
                 StateProj::Writing(write) => return write.as_mut().poll(cx),
-                StateProj::Calling(future) => ready!(future.poll(cx)),
+                StateProj::Refused => None,
+                StateProj::Calling(future) => Some(ready!(future.poll(cx))),
             };
             let (class, error) = match result {
-                Ok(done) => {
+                None => {
+                    let attempt = this
+                        .record
+                        .as_ref()
+                        .map_or(1, |record| record.view().attempt);
+                    (ErrorClass::NonRetriable, TooOften(attempt - 1).into())
+                }
+                Some(Ok(done)) => {
                     let done = done.into();
                     match R::verdict(&done) {
                         Verdict::DeadLetter { reason } => {
@@ -85,7 +103,7 @@ where
                         }
                     }
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     let error = boxed(error);
                     (this.shared.settings.classify.classify(&*error), error)
                 }
@@ -125,6 +143,7 @@ impl<R: Record, P, S: RecordService<R>> fmt::Debug for ResponseFuture<R, P, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Calling(_) => "calling",
+            State::Refused => "refused",
             State::Writing(_) => "writing a dead letter",
         };
         f.debug_struct("ResponseFuture")

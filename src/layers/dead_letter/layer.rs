@@ -24,6 +24,7 @@ const WRITING: Duration = Duration::from_secs(300);
 /// | [`enrich`](Self::enrich) | nothing is added |
 /// | [`write_backoff`](Self::write_backoff) | consuming 5 minutes, publishing 4 attempts; waits from 1 to 30 s |
 /// | [`max_hops`](Self::max_hops) | 10 |
+/// | [`max_attempts`](Self::max_attempts) | no limit |
 /// | [`without_pointers`](Self::without_pointers) | what is too large becomes a pointer |
 /// | [`budget`](Self::budget) | none |
 #[derive(Clone)]
@@ -42,6 +43,7 @@ pub(super) struct Settings {
     pub(super) enrich: Option<Arc<Enrich>>,
     write_backoff: Option<Backoff>,
     pub(super) max_hops: u32,
+    pub(super) max_attempts: Option<u32>,
     pub(super) pointers: bool,
 }
 
@@ -88,6 +90,7 @@ impl<P> DeadLetter<P> {
                 enrich: None,
                 write_backoff: None,
                 max_hops: MAX_HOPS,
+                max_attempts: None,
                 pointers: true,
             },
             budget: None,
@@ -156,6 +159,17 @@ impl<P> DeadLetter<P> {
         self
     }
 
+    /// Consuming, a record that comes whose attempt is a higher one than this is not handed on:
+    /// it becomes a dead letter at once. Attempts are counted across restarts, so this ends what kills the
+    /// process, which no handler and no retry layer can report.
+    ///
+    /// It should be higher than what a retry layer inside allows. An attempt that a restart cut off counts
+    /// as well, whoever is to blame for it.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.settings.max_attempts = Some(attempts);
+        self
+    }
+
     /// Makes an error of a dead letter that is too large, in place of a pointer.
     pub fn without_pointers(mut self) -> Self {
         self.settings.pointers = false;
@@ -182,6 +196,7 @@ impl<P> fmt::Debug for DeadLetter<P> {
         f.debug_struct("DeadLetter")
             .field("group", &self.settings.group)
             .field("max_hops", &self.settings.max_hops)
+            .field("max_attempts", &self.settings.max_attempts)
             .field("pointers", &self.settings.pointers)
             .field("budget", &self.budget)
             .finish_non_exhaustive()

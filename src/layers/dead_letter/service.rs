@@ -9,7 +9,7 @@ use tower::Service;
 use super::{DeadLetter, ResponseFuture, budget::Purse, layer::Settings};
 use crate::{
     error::boxed,
-    record::{ProducerRecord, Record, RecordService},
+    record::{ProducerRecord, Record, RecordService, Side},
 };
 
 /// The service of a [`DeadLetter`] layer.
@@ -79,6 +79,10 @@ where
     }
 
     fn call(&mut self, record: R) -> ResponseFuture<R, P, S> {
+        let most = self.shared.settings.max_attempts;
+        if R::SIDE == Side::Consume && most.is_some_and(|most| record.view().attempt > most) {
+            return ResponseFuture::refused(record, Arc::clone(&self.shared));
+        }
         let kept = record.clone();
         let future = self.inner.call(record);
         ResponseFuture::new(future, kept, Arc::clone(&self.shared))

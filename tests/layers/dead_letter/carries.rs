@@ -317,3 +317,26 @@ async fn a_dead_letter_may_be_changed_before_it_is_written() {
     assert_eq!(text(&letter, "why"), Some("no such customer"));
     assert!(!letter.headers.contains(header::MESSAGE));
 }
+
+#[tokio::test]
+async fn what_comes_too_often_is_not_handed_on() {
+    let dead = graveyard([written()]);
+    let fake = handler((0..2).map(|_| Err("not yet".into())));
+    let service = DeadLetter::to(dead.handle())
+        .max_attempts(4)
+        .layer(RetryLayer::default().layer(fake.handle()));
+    let again = service.clone().oneshot(read(3)).await.unwrap();
+    assert!(matches!(again, Outcome::Retry { .. }), "{again:?}");
+    // The process has ended during the fourth attempt.
+    let outcome = service.oneshot(read(5)).await.unwrap();
+    assert!(matches!(outcome, Outcome::Moved { .. }), "{outcome:?}");
+    assert_eq!(fake.calls().len(), 1);
+    let letter = dead.calls().remove(0);
+    let message = text(&letter, header::MESSAGE).unwrap();
+    assert!(
+        message.starts_with("it was begun 4 times and is not complete"),
+        "{message}"
+    );
+    assert_eq!(text(&letter, header::ATTEMPTS), Some("5"));
+    assert_eq!(text(&letter, header::CLASS), Some("non-retriable"));
+}
