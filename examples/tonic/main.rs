@@ -1,0 +1,276 @@
+//! A gRPC service around Kafka: orders come by a call or by a stream of many, are published, and are handled
+//! by a consumer in the same process.
+//!
+//! * `Place` answers when Kafka has the order, `PlaceMany` when it has all orders of the stream.
+//! * A publish that fails is a `tonic::Status` by the class of its error, with the reason.
+//! * tower-http's layers give a call its span and its id. The id becomes that of the message.
+//! * In the records, orders are protobuf as well, by a codec.
+//! * It ends from the outside in: first gRPC, then the consumer, then the publisher.
+//!
+//! ```text
+//! cargo run --example tonic
+//! ```
+//!
+//! Runs on an embedded broker; with `KAFKA_BOOTSTRAP_SERVERS` set, on that cluster. It is its own client, and
+//! ends; with `RUST_LOG=tower_http=debug` it logs each call.
+
+// `orders.rs` is made of `orders.proto`, and kept so that nobody needs `protoc` for this example. A service
+// of yours has tonic-prost-build 0.14 among its build-dependencies, this in its `build.rs`:
+//
+//     tonic_prost_build::compile_protos("orders.proto")?;
+//
+// and `tonic::include_proto!("orders.v1")` in place of `mod orders`. The file that is included there,
+// `$OUT_DIR/orders.v1.rs`, is this `orders.rs`.
+#[allow(unreachable_pub)]
+#[rustfmt::skip]
+mod orders;
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use bytes::Bytes;
+use kafka_tower::{
+    Backoff, BoxError, BoxPublisher, Codec, Consumer, ErrorClass, MessageId, Persistence,
+    ProducerSettings, PublishError, PublishExt, Publisher, Router, Topic,
+    extract::Header,
+    layers::{CircuitBreakerLayer, DeadLetter, ServiceBuilderExt},
+    serve,
+    testing::{MockPublisher, TestKafka},
+};
+use orders::{
+    Order, Placed, PlacedMany,
+    orders_client::OrdersClient,
+    orders_server::{Orders, OrdersServer},
+};
+use tokio::{net::TcpListener, select, signal::ctrl_c, time::timeout};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status, Streaming, transport::Server};
+use tower::ServiceBuilder;
+use tower_http::{
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
+    trace::TraceLayer,
+};
+use tracing_subscriber::EnvFilter;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+const ORDERS: Topic<Order, Protobuf, u32> = Topic::with_codec("orders", Protobuf);
+
+/// Any message as the value of a record.
+#[derive(Debug, Clone, Copy)]
+struct Protobuf;
+
+impl<T: prost::Message + Default> Codec<T> for Protobuf {
+    fn encode(&self, message: &T) -> Result<Bytes, BoxError> {
+        Ok(message.encode_to_vec().into())
+    }
+
+    fn decode(&self, payload: &[u8]) -> Result<T, BoxError> {
+        Ok(T::decode(payload)?)
+    }
+}
+
+struct OrderService {
+    topic: Topic<Order, Protobuf, u32>,
+    publisher: BoxPublisher,
+}
+
+#[tonic::async_trait]
+impl Orders for OrderService {
+    async fn place(&self, request: Request<Order>) -> Result<Response<Placed>, Status> {
+        let id = request.extensions().get::<RequestId>();
+        let id = id
+            .and_then(|id| id.header_value().to_str().ok())
+            .map(MessageId::from);
+        let order = request.into_inner();
+        let mut record = self.topic.record(order.id, &order).map_err(status)?;
+        record.message_id = id;
+        let delivery = self.publisher.send(record).await.map_err(status)?;
+        Ok(Response::new(Placed {
+            message_id: delivery.message_id.to_string(),
+            partition: delivery.partition,
+            offset: delivery.offset.unwrap_or_default(),
+        }))
+    }
+
+    async fn place_many(
+        &self,
+        request: Request<Streaming<Order>>,
+    ) -> Result<Response<PlacedMany>, Status> {
+        // Many are on their way at once. While there is no room, the stream isn't read.
+        let queue = self.publisher.clone().queue(100);
+        let mut orders = request.into_inner();
+        while let Some(order) = orders.message().await? {
+            let record = self.topic.record(order.id, &order).map_err(status)?;
+            queue.push(record).await.map_err(status)?;
+        }
+        let flushed = queue.close(DEADLINE).await;
+        if let Some(error) = flushed.failed.into_iter().next() {
+            return Err(status(error));
+        }
+        match flushed.undelivered.len() {
+            0 => Ok(Response::new(PlacedMany {
+                delivered: flushed.delivered as u32,
+            })),
+            left => Err(Status::deadline_exceeded(format!(
+                "{left} orders are on their way yet"
+            ))),
+        }
+    }
+}
+
+/// A publish that failed, as a status.
+fn status(error: PublishError) -> Status {
+    let reason = error.to_string();
+    match error.class() {
+        ErrorClass::Retriable | ErrorClass::Unavailable => Status::unavailable(reason),
+        // It is the order's fault: too large, for instance.
+        ErrorClass::NonRetriable => Status::invalid_argument(reason),
+        _ => Status::internal(reason),
+    }
+}
+
+/// The consumer.
+async fn on_order(Header(message_id): Header<MessageId>, order: Order) {
+    println!("  order {}: {}, message {message_id}", order.id, order.item);
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let logs = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(logs).init();
+    let kafka = TestKafka::from_env().await?;
+    let topic = ORDERS.named(kafka.unique_topic(ORDERS.name(), 3).await?);
+    kafka
+        .create_topic(&format!("{}.dlq", topic.name()), 1)
+        .await?;
+
+    let settings = ProducerSettings::low_latency(kafka.bootstrap_servers())
+        .message_id_header("message-id")
+        .delivery_timeout(Duration::from_secs(2));
+    let publisher = Publisher::new(settings)?;
+    let stack = ServiceBuilder::new()
+        .kafka_trace()
+        .retry_with(
+            Backoff::constant(Duration::from_millis(100)).max_elapsed(Duration::from_secs(3)),
+        )
+        .circuit_breaker(CircuitBreakerLayer::consecutive(5, Duration::from_secs(10)))
+        .service(publisher.clone());
+    let service = OrderService {
+        topic: topic.clone(),
+        publisher: stack.erased(),
+    };
+
+    let letters = DeadLetter::to(publisher.clone());
+    let app = Router::new()
+        .route(topic.handle(on_order))
+        .layer(ServiceBuilder::new().consuming((), letters, Backoff::default()));
+    let group = format!("{}-service", topic.name());
+    let serving = serve(Consumer::new(kafka.bootstrap_servers(), group)?, app);
+    let consumer = serving.handle();
+
+    // A consumer that ends by itself ends the service.
+    let stop = CancellationToken::new();
+    let on_end = stop.clone().drop_guard();
+    let consuming = tokio::spawn(async {
+        let _on_end = on_end;
+        serving.await
+    });
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = format!("http://{}", listener.local_addr()?);
+    let server = Server::builder()
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(TraceLayer::new_for_grpc())
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .add_service(OrdersServer::new(service))
+        .serve_with_incoming_shutdown(
+            TcpListenerStream::new(listener),
+            stop.clone().cancelled_owned(),
+        );
+    let server = tokio::spawn(server);
+
+    let client = async {
+        call(address).await?;
+        fail().await?;
+        consumer.drained().await?;
+        assert_eq!(consumer.stats().acked, 4);
+        Ok(())
+    };
+    let result = select! {
+        result = client => result,
+        result = ctrl_c() => Ok(result?),
+        () = stop.cancelled() => Ok(()),
+    };
+
+    // From the outside in: calls under way are answered, then running handlers end, then what they have
+    // published is delivered.
+    stop.cancel();
+    match timeout(DEADLINE, server).await {
+        Ok(ended) => ended??,
+        Err(_) => println!("calls are cut off"),
+    }
+    consumer.stop();
+    println!("{}", consuming.await??);
+    let flushed = publisher.close(DEADLINE).await;
+    assert!(flushed.undelivered.is_empty(), "somebody waited for each");
+    result
+}
+
+fn order(id: u32, item: &str) -> Order {
+    Order {
+        id,
+        item: item.to_owned(),
+    }
+}
+
+/// A client of the server.
+async fn call(address: String) -> Result<(), BoxError> {
+    let mut client = OrdersClient::connect(address).await?;
+    let mut request = Request::new(order(1, "tea"));
+    request
+        .metadata_mut()
+        .insert("x-request-id", "request-1".parse()?);
+    let response = client.place(request).await?;
+    assert_eq!(
+        response.metadata().get("x-request-id").unwrap(),
+        "request-1"
+    );
+    assert_eq!(response.get_ref().message_id, "request-1");
+    println!("Place: {:?}", response.into_inner());
+
+    let orders = [order(2, "coffee"), order(3, "milk"), order(4, "sugar")];
+    let placed = client
+        .place_many(tokio_stream::iter(orders))
+        .await?
+        .into_inner();
+    println!("PlaceMany: {placed:?}");
+    assert_eq!(placed.delivered, 3);
+
+    let too_large = "x".repeat(2_000_000);
+    let status = client.place(order(5, &too_large)).await.unwrap_err();
+    println!("Place: {:?}, {}", status.code(), status.message());
+    assert_eq!(status.code(), Code::InvalidArgument);
+    Ok(())
+}
+
+/// The same service without server and Kafka, to see what failures become.
+async fn fail() -> Result<(), BoxError> {
+    let kafka = MockPublisher::new();
+    let publisher = kafka.clone().erased();
+    let mut client = OrdersClient::new(OrdersServer::new(OrderService {
+        topic: ORDERS,
+        publisher,
+    }));
+    for (class, code) in [
+        (ErrorClass::Unavailable, Code::Unavailable),
+        (ErrorClass::Fatal, Code::Internal),
+    ] {
+        kafka.fail_next(2, class, Persistence::NotPersisted);
+        let status = client.place(order(6, "tea")).await.unwrap_err();
+        println!("Place: {:?}, {}", status.code(), status.message());
+        assert_eq!(status.code(), code);
+        let orders = tokio_stream::iter([order(7, "tea")]);
+        let status = client.place_many(orders).await.unwrap_err();
+        assert_eq!(status.code(), code);
+    }
+    Ok(())
+}
