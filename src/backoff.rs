@@ -4,7 +4,7 @@ const BASE: Duration = Duration::from_secs(1);
 const CAP: Duration = Duration::from_secs(30);
 const MAX_ATTEMPTS: u32 = 4;
 /// Far beyond any use, and near enough for arithmetic never to overflow.
-const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// How long to wait between the attempts at a record, and when to give up.
 ///
@@ -105,8 +105,11 @@ impl Backoff {
     #[must_use]
     pub fn delay(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1);
-        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
-        let whole = self.base.saturating_mul(factor).min(self.cap);
+        let factor = 1_u128.checked_shl(doublings).unwrap_or(u128::MAX);
+        let whole = self.base.as_nanos().saturating_mul(factor);
+        // The cap is below what 64 bits can hold.
+        let whole = u64::try_from(whole).map_or(self.cap, Duration::from_nanos);
+        let whole = whole.min(self.cap);
         match self.jitter {
             Jitter::None => whole,
             Jitter::Full => whole.mul_f64(rand::random()),
@@ -165,6 +168,17 @@ mod tests {
         for _ in 0..1000 {
             assert!(backoff.delay(u32::MAX) <= LONGEST);
         }
+    }
+
+    #[test]
+    fn the_shortest_base_comes_to_the_cap_as_well() {
+        let cap = Duration::from_secs(30);
+        let backoff = Backoff::exponential(Duration::from_nanos(1)..=cap);
+        assert_eq!(backoff.delay(3), Duration::from_nanos(4));
+        assert_eq!(backoff.delay(34), Duration::from_nanos(1 << 33));
+        assert_eq!(backoff.delay(u32::MAX), cap);
+        let backoff = Backoff::exponential(Duration::ZERO..=cap);
+        assert_eq!(backoff.delay(u32::MAX), Duration::ZERO);
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn next<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static
 }
 
 /// The error as an `E`, be it boxed or not.
-pub(super) fn as_type<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub(crate) fn as_type<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     error
         .downcast_ref::<E>()
         .or_else(|| error.downcast_ref::<Box<E>>().map(|error| &**error))

@@ -13,7 +13,7 @@ mod rejection;
 mod retry;
 
 pub use self::chain::find;
-pub(crate) use self::chain::{boxed, cut, message};
+pub(crate) use self::chain::{as_type, boxed, causes, cut, message};
 pub use self::class::{ErrorClass, Persistence};
 pub use self::classified::Classified;
 pub use self::classify::{Classifier, Classify};

@@ -89,8 +89,7 @@ impl PublishError {
     #[must_use]
     pub fn into_record(self) -> Option<ProducerRecord> {
         let mut record = self.0.record?;
-        // Those who listened to this publish have no part in the next.
-        record.on_retry = None;
+        record.forget_attempts();
         Some(record)
     }
 

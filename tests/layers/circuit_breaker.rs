@@ -7,7 +7,7 @@ use kafka_tower::{
     Backoff, BoxError, Classified, Classifier, ConsumerRecord, ErrorClass, Outcome, Persistence,
     ProducerRecord, Record, find,
     layers::{
-        RetryLayer,
+        RetryLayer, ServiceBuilderExt,
         circuit_breaker::{CircuitBreakerLayer, CircuitMonitor, CircuitOpen, CircuitState},
     },
 };
@@ -224,9 +224,9 @@ async fn changes_are_told() {
     changes.changed().await.unwrap();
     assert_eq!(*changes.borrow_and_update(), CircuitState::Open);
     advance(SECOND).await;
-    service.ready().await.unwrap();
+    let probe = service.ready().await.unwrap().call(order());
     assert_eq!(*changes.borrow_and_update(), CircuitState::HalfOpen);
-    service.call(order()).await.unwrap();
+    probe.await.unwrap();
     assert_eq!(*changes.borrow_and_update(), CircuitState::Closed);
     assert!(layer.per_key().monitor().subscribe().is_none());
 }
@@ -366,4 +366,106 @@ fn of_twelve_lanes_one_probes_at_a_time() {
         bed.committed_soon(&bed.all_at(2)).await;
         assert_eq!(running.stop().await.acked, 24);
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_ready_before_it_opened_does_not_pass() {
+    let fake = Fake::new([refused(Retriable)]);
+    let mut service = breaker(1).layer(fake.handle());
+    let mut early = service.clone();
+    early.ready().await.unwrap();
+    call(&mut service, order()).await.unwrap_err();
+    let error = early.call(order()).await.unwrap_err();
+    assert!(find::<CircuitOpen>(&error).is_some(), "{error}");
+
+    let fake = Fake::new([down()]);
+    let mut service = breaker(1).layer(fake.handle());
+    let mut early = service.clone();
+    early.ready().await.unwrap();
+    call(&mut service, read(1)).await.unwrap_err();
+    let answer = early.call(read(2)).await.unwrap();
+    assert!(matches!(answer, Outcome::Defer { .. }), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_wait_for_their_key_do_not_pass_an_open_circuit() {
+    let fake = Fake::new([refused(Retriable)]);
+    let mut service = ServiceBuilder::new()
+        .ordered_by_key()
+        .circuit_breaker(breaker(1))
+        .service(fake.handle());
+    let mut calls = Vec::new();
+    for _ in 0..3 {
+        calls.push(service.ready().await.unwrap().call(order()));
+    }
+    let answers = futures_util::future::join_all(calls).await;
+    let open = |answer: &Published| {
+        answer
+            .as_ref()
+            .is_err_and(|e| find::<CircuitOpen>(e).is_some())
+    };
+    assert_eq!(
+        answers.iter().map(open).collect::<Vec<_>>(),
+        [false, true, true]
+    );
+    assert_eq!(fake.calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_ready_and_publishes_nothing_keeps_no_probe_from_others() {
+    let fake = Fake::new([refused(Retriable), delivered()]);
+    let mut service = breaker(1).layer(fake.handle());
+    call(&mut service, order()).await.unwrap_err();
+    advance(SECOND).await;
+    let mut idle = service.clone();
+    idle.ready().await.unwrap();
+    call(&mut service, order()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_time_of_being_open_is_no_overflow() {
+    let fake = Fake::new([refused(Retriable)]);
+    let layer = CircuitBreakerLayer::consecutive(1, Duration::MAX);
+    let monitor = layer.monitor();
+    let mut service = layer.layer(fake);
+    call(&mut service, order()).await.unwrap_err();
+    assert_eq!(monitor.state(), CircuitState::Open);
+    let error = call(&mut service, order()).await.unwrap_err();
+    assert!(find::<CircuitOpen>(&error).is_some());
+    let layer = CircuitBreakerLayer::failure_rate(0.5, Duration::MAX, 1, Duration::MAX);
+    let mut service = layer.per_key().layer(Fake::new([down()]));
+    call(&mut service, of_key(0, "a")).await.unwrap_err();
+    let answer = call(&mut service, of_key(0, "a")).await.unwrap();
+    assert!(matches!(answer, Outcome::Defer { .. }), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_from_before_a_scope_opened_does_not_open_it_again() {
+    let (hold, held) = tokio::sync::oneshot::channel::<()>();
+    let held = std::sync::Arc::new(std::sync::Mutex::new(Some(held)));
+    let handler = service_fn(move |record: ConsumerRecord| {
+        let held = match record.attempt() {
+            1 => held.lock().unwrap().take(),
+            _ => None,
+        };
+        async move {
+            if let Some(held) = held {
+                let _ = held.await;
+            }
+            down()
+        }
+    });
+    let layer = breaker(1).per_key();
+    let monitor = layer.monitor();
+    let service = layer.layer(handler);
+    let early = tokio::spawn(service.clone().oneshot(of_key(0, "a")));
+    tokio::task::yield_now().await;
+    let second = ConsumerRecord::builder("orders", 0, 8).key("a").attempt(2);
+    service.clone().oneshot(second.build()).await.unwrap_err();
+    assert_eq!(monitor.open_circuits(), 1);
+    advance(SECOND).await;
+    hold.send(()).unwrap();
+    early.await.unwrap().unwrap_err();
+    // The next one is the probe, and isn't put off.
+    service.oneshot(of_key(0, "a")).await.unwrap_err();
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use kafka_tower::{
-    Backoff, BoxError, Classified, ConsumerRecord, ErrorClass, Outcome, Persistence,
-    ProducerRecord, PublishExt,
+    Backoff, BoxError, Classified, ConsumerRecord, ErrorClass, Outcome, PanicError, Persistence,
+    ProducerRecord, PublishExt, find,
     layers::{
         CircuitBreakerLayer, DeadLetter, FallbackLayer, MetricsLayer, RateLimitLayer, RetryLayer,
         ServiceBuilderExt, circuit_breaker::CircuitState, metrics::Field,
@@ -16,7 +16,11 @@ use kafka_tower::{
 };
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
-use crate::fake::{Fake, Handled, Published, delivered, order, read, refused};
+use crate::{
+    bed::{Bed, soon},
+    fake::{Fake, Handled, Published, delivered, order, read, refused},
+    support::run,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -47,6 +51,22 @@ async fn catch_panic_outside_of_retry_repeats_no_panic() {
         .retry_with(Backoff::default())
         .service(handler);
     stack.oneshot(read(1)).await.unwrap_err();
+}
+
+#[test]
+fn without_catch_panic_a_panic_stops_the_consumer() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.fill(1).await;
+        let panicking = service_fn(async |_: ConsumerRecord| -> Handled { panic!("oh no") });
+        let stack = ServiceBuilder::new()
+            .dead_letter(DeadLetter::to(bed.publisher.clone()))
+            .retry_with(Backoff::default())
+            .service(panicking);
+        let ended = soon("the end", bed.serve(stack).task).await;
+        let error = ended.expect("no panic").unwrap_err();
+        assert!(find::<PanicError>(&error).is_some(), "{error}");
+    });
 }
 
 #[tokio::test(start_paused = true)]

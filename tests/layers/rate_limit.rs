@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use kafka_tower::{
     ConsumerRecord, Outcome, ProducerRecord,
     layers::{CircuitBreakerLayer, RateLimitLayer},
@@ -112,4 +113,40 @@ fn a_limited_consumer_loses_nothing_and_shuts_down_while_it_waits() {
         running.stop().await;
         assert_eq!(next.all().len(), 12);
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_and_is_not_polled_any_more_holds_up_nobody() {
+    let fake = publisher(3);
+    let mut service = RateLimitLayer::new(1, SECOND).layer(fake.handle());
+    service.ready().await.unwrap().call(order()).await.unwrap();
+    let mut abandoned = service.clone();
+    assert!(abandoned.ready().now_or_never().is_none());
+    let others = async {
+        for _ in 0..2 {
+            service.ready().await.unwrap().call(order()).await.unwrap();
+        }
+    };
+    let soon = tokio::time::timeout(60 * SECOND, others).await;
+    soon.expect("their turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_largest_settings_are_no_overflow() {
+    let day = 24 * 3600 * SECOND;
+    for layer in [
+        RateLimitLayer::new(1, Duration::MAX),
+        RateLimitLayer::new(u32::MAX, Duration::MAX),
+        RateLimitLayer::new(1, day).burst(u32::MAX),
+        RateLimitLayer::new(u32::MAX, SECOND),
+        RateLimitLayer::new(0, Duration::ZERO).burst(0),
+    ] {
+        let mut service = layer.layer(publisher(1));
+        service.ready().await.unwrap().call(order()).await.unwrap();
+    }
+    // Once in a lifetime is not twice.
+    let mut service = RateLimitLayer::new(1, Duration::MAX).layer(publisher(2));
+    service.ready().await.unwrap().call(order()).await.unwrap();
+    let again = tokio::time::timeout(day, service.ready()).await;
+    assert!(again.is_err(), "a second one");
 }

@@ -4,7 +4,8 @@ use std::{error::Error, future::pending, time::Duration};
 
 use kafka_tower::{
     Backoff, BoxError, Classified, Classifier, ConsumerRecord, ErrorClass, Failure, GaveUp,
-    Outcome, Persistence, ProducerRecord, PublishError, RetryError, find, layers::RetryLayer,
+    Outcome, Persistence, ProducerRecord, PublishError, Record, RetryError, find,
+    layers::RetryLayer,
 };
 use tokio::time::advance;
 use tower::{
@@ -439,4 +440,36 @@ fn a_record_that_is_given_up_stops_the_consumer_with_what_became_of_it() {
         assert_eq!((given_up.attempts(), given_up.failures().len()), (4, 4));
         assert!(bed.committed().await.values().all(|offset| *offset == 0));
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_wait_that_can_be_asked_for_is_no_overflow() {
+    let hint = || Classified::retriable("busy").retry_after(Duration::MAX);
+    let away = || Classified::unavailable("down").retry_after(Duration::MAX);
+    let asked = Outcome::Retry {
+        after: Some(Duration::MAX),
+    };
+    let fake = handler([Err(hint().into()), Err(away().into()), Ok(asked)]);
+    let mut service = retry().layer(fake);
+    for _ in 0..3 {
+        let answer = service.ready().await.unwrap().call(read(1)).await.unwrap();
+        assert!(!answer.is_complete(), "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_comes_back_with_an_error_begins_anew() {
+    let fake = publisher([refused(Retriable), refused(NonRetriable)]);
+    let layer = RetryLayer::new(Backoff::default());
+    let given_back = service_fn({
+        let fake = fake.handle();
+        move |record: ProducerRecord| {
+            let (kept, call) = (record.clone(), fake.handle().oneshot(record));
+            async move { call.await.map_err(|error| error.with_record(kept)) }
+        }
+    });
+    let error = layer.layer(given_back).oneshot(order()).await.unwrap_err();
+    assert_eq!(fake.calls()[1].view().attempt, 2);
+    let record = error.into_record().expect("the record");
+    assert_eq!(record.view().attempt, 1);
 }

@@ -276,6 +276,29 @@ fn a_queue_whose_runtime_has_ended_hands_its_records_back() {
 }
 
 #[test]
+fn a_queue_whose_runtime_ended_before_it_began_can_be_closed() {
+    let (_gate, publisher) = gated();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let queue = {
+        let _entered = runtime.enter();
+        publisher.queue(10)
+    };
+    // Before the task was polled.
+    push(&queue, 0..2).now_or_never().expect("room");
+    drop(runtime);
+    run(async move {
+        let flush = tokio::time::timeout(Duration::from_secs(10), queue.flush(HOUR));
+        let flushed = flush.await.expect("nobody is left to wait for");
+        assert_eq!(numbers(&flushed.undelivered), ["0", "1"]);
+        let close = tokio::time::timeout(Duration::from_secs(10), queue.close(HOUR));
+        let flushed = close.await.expect("nobody is left to wait for");
+        assert_eq!(numbers(&flushed.undelivered), ["0", "1"]);
+    });
+}
+
+#[test]
 fn with_the_broker_down_every_push_is_accounted_for() {
     run(async {
         let kafka = EmbeddedKafka::start().await.unwrap();

@@ -120,13 +120,7 @@ impl Circuit {
             let mut inner = self.inner();
             age = self.age.load(SeqCst);
             if is_open(age) {
-                let now = Instant::now();
-                if now < inner.until {
-                    return Err(inner.until);
-                }
-                if inner.probing {
-                    return Err(now + self.rule.open_for);
-                }
+                self.would_probe(&inner)?;
                 inner.probing = true;
                 self.changes.send_replace(CircuitState::HalfOpen);
             }
@@ -135,6 +129,36 @@ impl Circuit {
             circuit: Some(Arc::clone(self)),
             age,
         })
+    }
+
+    /// Whether a call would pass by now; else when to ask again.
+    pub(super) fn peek(&self) -> Result<(), Instant> {
+        if !is_open(self.age.load(SeqCst)) {
+            return Ok(());
+        }
+        let inner = self.inner();
+        // It may have closed meanwhile.
+        match is_open(self.age.load(SeqCst)) {
+            true => self.would_probe(&inner),
+            false => Ok(()),
+        }
+    }
+
+    fn would_probe(&self, inner: &Inner) -> Result<(), Instant> {
+        let now = Instant::now();
+        match inner {
+            Inner { until, .. } if now < *until => Err(*until),
+            Inner { probing: true, .. } => Err(now + self.rule.open_for),
+            _ => Ok(()),
+        }
+    }
+
+    /// A call without a ticket failed. It is no probe: where the circuit is open by now, it is from before.
+    pub(super) fn failed(&self) {
+        let age = self.age.load(SeqCst);
+        if !is_open(age) {
+            self.settle(age, Sign::Failure);
+        }
     }
 
     fn settle(&self, age: u64, sign: Sign) {

@@ -64,9 +64,8 @@ impl Scoped {
             (None, Sign::Failure) => {
                 if let Some(scope) = (self.scope)(record)
                     && let Some(circuit) = self.circuit(scope)
-                    && let Ok(ticket) = circuit.admit()
                 {
-                    ticket.settle(sign);
+                    circuit.failed();
                 }
                 return;
             }

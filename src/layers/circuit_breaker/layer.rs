@@ -9,6 +9,7 @@ use super::{
     circuits::{Circuits, Scope, Scoped},
 };
 use crate::{
+    backoff::LONGEST,
     error::{Classifier, Classify},
     record::RecordView,
 };
@@ -28,10 +29,7 @@ pub struct CircuitBreakerLayer {
 impl CircuitBreakerLayer {
     /// Opens after so many failures without a success between; 0 counts as 1.
     pub fn consecutive(failures: u32, open_for: Duration) -> Self {
-        Self::with(Rule {
-            trips: Trips::Consecutive(failures.max(1)),
-            open_for,
-        })
+        Self::with(Trips::Consecutive(failures.max(1)), open_for)
     }
 
     /// Opens when at least this share of the calls within a window of time failed: 0.5 is one half.
@@ -40,17 +38,19 @@ impl CircuitBreakerLayer {
     /// Calls are counted under a lock that all clones share; [`consecutive`](Self::consecutive) needs
     /// none while nothing fails.
     pub fn failure_rate(ratio: f64, window: Duration, min_calls: u32, open_for: Duration) -> Self {
-        Self::with(Rule {
-            trips: Trips::Rate {
-                ratio,
-                window,
-                min_calls,
-            },
-            open_for,
-        })
+        let trips = Trips::Rate {
+            ratio,
+            window,
+            min_calls,
+        };
+        Self::with(trips, open_for)
     }
 
-    fn with(rule: Rule) -> Self {
+    fn with(trips: Trips, open_for: Duration) -> Self {
+        let rule = Rule {
+            trips,
+            open_for: open_for.min(LONGEST),
+        };
         Self {
             circuits: Arc::new(Circuits::One(Arc::new(Circuit::new(rule.clone())))),
             classify: Arc::new(Classifier::new()),
@@ -77,6 +77,9 @@ impl CircuitBreakerLayer {
     /// A circuit for each value of a function; `None` is without one.
     ///
     /// Of these circuits at most 10 000 are kept at a time: those of scopes that failed of late.
+    ///
+    /// To be set before the layer is cloned or used, and before a [`monitor`](Self::monitor) is made: it
+    /// starts with other circuits.
     pub fn per(
         mut self,
         scope: impl Fn(&RecordView<'_>) -> Option<Vec<u8>> + Send + Sync + 'static,

@@ -39,6 +39,10 @@ pub(super) struct Shared {
 enum Gate {
     Unasked,
     Waiting(ReusableBoxFuture<'static, ()>),
+    /// It would pass. Publishing, that is all: who is ready and then doesn't publish, or waits for its
+    /// turn first, takes no probe from the others.
+    Free,
+    /// It passes. Consuming, who is ready calls.
     Open(Ticket),
     Shut(Instant),
 }
@@ -78,21 +82,23 @@ impl Gate {
             match self {
                 Self::Open(ticket) if ticket.is_valid() => return Poll::Ready(()),
                 Self::Waiting(wait) => ready!(wait.poll(cx)),
-                Self::Unasked | Self::Open(_) | Self::Shut(_) => {}
+                Self::Unasked | Self::Free | Self::Open(_) | Self::Shut(_) => {}
             }
-            if let Ok(ticket) = circuit.admit() {
-                *self = Self::Open(ticket);
-                return Poll::Ready(());
-            }
-            let mut changes = circuit.changes();
-            // Asked once more: it may have changed before there was somebody to tell.
-            *self = match (circuit.admit(), side) {
-                (Ok(ticket), _) => Self::Open(ticket),
+            let mut changes = match (circuit.peek(), side) {
+                (Ok(()), _) => {
+                    *self = Self::Free;
+                    return Poll::Ready(());
+                }
                 (Err(until), Side::Publish) => {
                     *self = Self::Shut(until);
                     return Poll::Ready(());
                 }
-                (Err(until), Side::Consume) => Self::Waiting(ReusableBoxFuture::new(async move {
+                (Err(_), Side::Consume) => circuit.changes(),
+            };
+            // Asked once more: it may have changed before there was somebody to tell.
+            *self = match circuit.peek() {
+                Ok(()) => Self::Unasked,
+                Err(until) => Self::Waiting(ReusableBoxFuture::new(async move {
                     select! {
                         // An error means that the circuit is gone, and nobody is left to wait.
                         _ = changes.changed() => {}
@@ -102,6 +108,18 @@ impl Gate {
             };
         }
     }
+
+    /// Takes the right to the next call. Consuming, once the service inside is ready as well: a probe
+    /// doesn't wait for that, and another may have been faster.
+    fn take(&mut self, circuit: &Arc<Circuit>, side: Side) -> bool {
+        if let (Self::Free, Side::Consume) = (&self, side) {
+            *self = match circuit.admit() {
+                Ok(ticket) => Self::Open(ticket),
+                Err(_) => return false,
+            };
+        }
+        true
+    }
 }
 
 impl<R: Record, S: RecordService<R>> Service<R> for CircuitBreaker<S> {
@@ -110,16 +128,23 @@ impl<R: Record, S: RecordService<R>> Service<R> for CircuitBreaker<S> {
     type Future = ResponseFuture<R, S>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), R::Error>> {
-        if let Circuits::One(circuit) = &*self.shared.circuits {
-            // Before the service inside: what it reserves must not lie about while nothing passes.
-            ready!(self.gate.poll(circuit, R::SIDE, cx));
-            if let Gate::Shut(_) = self.gate {
-                return Poll::Ready(Ok(()));
+        loop {
+            let circuit = match &*self.shared.circuits {
+                Circuits::One(circuit) => Some(circuit),
+                Circuits::Scoped(_) => None,
+            };
+            if let Some(circuit) = circuit {
+                // Before the service inside: what it reserves must not lie about while nothing passes.
+                ready!(self.gate.poll(circuit, R::SIDE, cx));
+                if let Gate::Shut(_) = self.gate {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            let ready = ready!(self.inner.poll_ready(cx));
+            if ready.is_err() || circuit.is_none_or(|one| self.gate.take(one, R::SIDE)) {
+                return Poll::Ready(ready.map_err(|error| R::dead(boxed(error))));
             }
         }
-        self.inner
-            .poll_ready(cx)
-            .map_err(|error| R::dead(boxed(error)))
     }
 
     /// # Panics
@@ -127,17 +152,20 @@ impl<R: Record, S: RecordService<R>> Service<R> for CircuitBreaker<S> {
     /// Without a `poll_ready` that answered `Ready` before.
     fn call(&mut self, record: R) -> ResponseFuture<R, S> {
         let ticket = match &*self.shared.circuits {
-            Circuits::One(_) => match std::mem::replace(&mut self.gate, Gate::Unasked) {
-                Gate::Open(ticket) => Some(ticket),
-                Gate::Shut(until) => return ResponseFuture::answered(refuse(&record, until)),
+            Circuits::One(circuit) => match std::mem::replace(&mut self.gate, Gate::Unasked) {
+                Gate::Open(ticket) if ticket.is_valid() => Ok(Some(ticket)),
+                // It may be long since it was asked.
+                Gate::Free | Gate::Open(_) => circuit.admit().map(Some),
+                Gate::Shut(until) => Err(until),
                 Gate::Unasked | Gate::Waiting(_) => {
                     panic!("the circuit was not asked; `poll_ready` must be called first")
                 }
             },
-            Circuits::Scoped(scoped) => match scoped.admit(&record.view()) {
-                Ok(ticket) => ticket,
-                Err(until) => return ResponseFuture::answered(refuse(&record, until)),
-            },
+            Circuits::Scoped(scoped) => scoped.admit(&record.view()),
+        };
+        let ticket = match ticket {
+            Ok(ticket) => ticket,
+            Err(until) => return ResponseFuture::answered(refuse(&record, until)),
         };
         let kept = record.clone();
         let future = self.inner.call(record);

@@ -106,8 +106,10 @@ impl Purse {
 
     /// Whether another record may die, and how many have died in a row.
     pub(super) fn spend(&self) -> Result<(), u32> {
-        let dead = self.consecutive.load(Relaxed).saturating_add(1);
-        self.consecutive.store(dead, Relaxed);
+        let next = |dead: u32| Some(dead.saturating_add(1));
+        let before = self.consecutive.fetch_update(Relaxed, Relaxed, next);
+        let (Ok(before) | Err(before)) = before;
+        let dead = before.saturating_add(1);
         let too_many = self.budget.max_consecutive.is_some_and(|most| dead > most);
         let too_large = self.budget.max_ratio.is_some_and(|(ratio, records)| {
             let (dead, all) = self.count(1, records);
@@ -167,6 +169,17 @@ mod tests {
         }
         let died = (0..100).take_while(|_| purse.spend().is_ok()).count();
         assert!((10..35).contains(&died), "{died}");
+    }
+
+    #[test]
+    fn those_that_die_at_the_same_time_are_counted_each() {
+        let purse = purse(DeadLetterBudget::new().max_consecutive(u32::MAX));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..50_000).for_each(|_| assert!(purse.spend().is_ok())));
+            }
+        });
+        assert_eq!(purse.consecutive.into_inner(), 200_000);
     }
 
     #[test]

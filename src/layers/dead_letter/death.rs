@@ -5,7 +5,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::error::{BoxError, ErrorClass, Failure, RetryError, find};
+use crate::{
+    error::{BoxError, ErrorClass, Failure, PublishError, RetryError, as_type, causes, find},
+    record::Side,
+};
 
 pub(super) struct Death {
     pub(super) class: ErrorClass,
@@ -16,8 +19,14 @@ pub(super) struct Death {
 
 impl Death {
     /// What a retry layer says of the attempts, or what is seen of the only one.
-    pub(super) fn new(class: ErrorClass, attempt: u32, cause: BoxError) -> Self {
-        let retry = find::<RetryError>(&*cause);
+    pub(super) fn new(side: Side, class: ErrorClass, attempt: u32, cause: BoxError) -> Self {
+        let retry = match side {
+            Side::Publish => find::<RetryError>(&*cause),
+            // Below are attempts at something else: what the handler published.
+            Side::Consume => causes(&*cause)
+                .take_while(|cause| as_type::<PublishError>(*cause).is_none())
+                .find_map(as_type),
+        };
         let attempts = retry.map_or(attempt, RetryError::attempts);
         let mut history: Vec<_> = retry
             .map(|retry| retry.failures().cloned().collect())
@@ -65,7 +74,12 @@ mod tests {
 
     #[test]
     fn a_message_of_several_lines_is_one_line_of_the_history() {
-        let death = Death::new(ErrorClass::Retriable, 3, "one\r\ntwo\n".into());
+        let death = Death::new(
+            Side::Consume,
+            ErrorClass::Retriable,
+            3,
+            "one\r\ntwo\n".into(),
+        );
         assert_eq!(death.attempts, 3);
         let lines = death.lines();
         assert_eq!(lines.lines().count(), 1);

@@ -6,7 +6,8 @@ use crate::error::BoxError;
 ///
 /// Consuming, its offset is not committed. It is marked as [`Unavailable`](crate::ErrorClass::Unavailable)
 /// where a later write may succeed, and as [`Fatal`](crate::ErrorClass::Fatal) otherwise; so no layer
-/// above takes it for the record's fault.
+/// above takes it for the record's fault. Publishing, a record that is itself why it can't be written, too
+/// large for instance, stays [`NonRetriable`](crate::ErrorClass::NonRetriable).
 #[derive(Debug)]
 pub struct DeadLetterError {
     reason: String,

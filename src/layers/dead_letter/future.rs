@@ -126,7 +126,7 @@ where
                     undone(&record, ErrorClass::Fatal, why, error)
                 }));
             }
-            let death = Death::new(class, record.view().attempt, error);
+            let death = Death::new(R::SIDE, class, record.view().attempt, error);
             let write = write(Arc::clone(this.shared), record, death).boxed();
             this.state.set(State::Writing(write));
         }

@@ -28,7 +28,7 @@ pub(super) fn full<R: Record>(
     }
     let view = record.view();
     describe::<R>(&mut letter.headers, &view, death, settings);
-    if view.headers.contains(header::POINTER) {
+    if view.headers.get(header::POINTER) == Some(b"true") {
         letter
             .headers
             .append(Bytes::from_static(header::POINTER.as_bytes()), "true");

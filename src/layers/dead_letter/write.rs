@@ -10,7 +10,7 @@ use crate::{
     error::{
         BoxError, Classified, Classifier, Classify, ErrorClass, PublishError, boxed, find, message,
     },
-    record::{Delivery, ProducerRecord, Record, RecordService},
+    record::{Delivery, ProducerRecord, Record, RecordService, Side},
 };
 
 /// Kafka's codes for a record, and for a batch, that is too large.
@@ -69,8 +69,10 @@ where
             "a dead letter can't be written"
         );
         if !goes_on {
-            let class = match class {
-                ErrorClass::Retriable | ErrorClass::Unavailable => ErrorClass::Unavailable,
+            let class = match (class, R::SIDE) {
+                (ErrorClass::Retriable | ErrorClass::Unavailable, _) => ErrorClass::Unavailable,
+                // No commit waits for it, and the next record may fit.
+                (ErrorClass::NonRetriable, Side::Publish) => ErrorClass::NonRetriable,
                 _ => ErrorClass::Fatal,
             };
             let plural = if attempts == 1 { "" } else { "s" };

@@ -1,94 +1,159 @@
-use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
-
-use governor::{
-    Quota, RateLimiter,
-    clock::Clock,
-    middleware::NoOpMiddleware,
-    state::{InMemoryState, NotKeyed},
-};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep},
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-/// Tokens that fill up with time, and a queue of those who wait for one.
+use tokio::time::Instant;
+
+use crate::backoff::LONGEST;
+
+/// Tokens that fill up with time. Each has a time at which it is due, and may be used earlier by as much
+/// as one burst takes.
+///
+/// Who has none yet is given the next one at once, and waits for it alone: nobody has to be polled for
+/// others to go on.
+#[derive(Debug)]
 pub(super) struct Bucket {
-    limiter: RateLimiter<NotKeyed, InMemoryState, RuntimeClock, NoOpMiddleware<Duration>>,
-    /// Only who has the turn waits for a token, so that they come in order, and one token doesn't wake
-    /// all.
-    turn: Semaphore,
+    each: Duration,
+    early: Duration,
+    made: Instant,
+    tokens: Mutex<Tokens>,
 }
 
-/// The runtime's clock, which tests can pause; as the time since the bucket was made.
-#[derive(Clone)]
-struct RuntimeClock(Instant);
-
-impl Clock for RuntimeClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
+/// Times since the bucket was made.
+#[derive(Debug, Default)]
+struct Tokens {
+    /// When the next one is due.
+    next: Duration,
+    /// When those are due that were given back.
+    unused: BinaryHeap<Reverse<Duration>>,
 }
 
 impl Bucket {
     pub(super) fn new(records: u32, per: Duration, burst: u32) -> Self {
-        let records = NonZeroU32::new(records).unwrap_or(NonZeroU32::MIN);
-        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
-        let each = (per / records.get()).max(Duration::from_nanos(1));
-        let quota = Quota::with_period(each).expect("a token takes some time");
+        let each = (per / records.max(1)).max(Duration::from_nanos(1));
+        let each = each.min(LONGEST);
         Self {
-            limiter: RateLimiter::direct_with_clock(
-                quota.allow_burst(burst),
-                RuntimeClock(Instant::now()),
-            ),
-            turn: Semaphore::new(1),
+            each,
+            early: each.saturating_mul(burst.max(1) - 1).min(LONGEST),
+            made: Instant::now(),
+            tokens: Mutex::default(),
         }
     }
 
-    /// Takes a token if there is one and nobody waits for it.
-    pub(super) fn try_take(&self) -> bool {
-        self.turn.available_permits() > 0 && self.limiter.check().is_ok()
+    /// The next token, which may have to be waited for.
+    pub(super) fn take(self: &Arc<Self>) -> Token {
+        let now = self.made.elapsed();
+        let mut tokens = self.tokens();
+        // With the time of one of these its right is gone: others have come since.
+        while tokens.unused.peek().is_some_and(|Reverse(due)| *due < now) {
+            tokens.unused.pop();
+        }
+        let due = match tokens.unused.pop() {
+            Some(Reverse(due)) => due,
+            None => {
+                let due = tokens.next.max(now);
+                tokens.next = due.saturating_add(self.each);
+                due
+            }
+        };
+        Token {
+            bucket: Arc::clone(self),
+            due: Some(due),
+            wait: due.saturating_sub(self.early).saturating_sub(now),
+        }
     }
 
-    /// Waits for a token.
-    pub(super) async fn take(self: Arc<Self>) {
-        let _turn = self.turn.acquire().await.expect("it is never closed");
-        while let Err(too_early) = self.limiter.check() {
-            sleep(too_early.wait_time_from(self.limiter.clock().now())).await;
-        }
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Bucket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bucket").finish_non_exhaustive()
+/// A token that was taken; dropped unused, it is another's.
+#[derive(Debug)]
+pub(super) struct Token {
+    bucket: Arc<Bucket>,
+    /// `None` once it is used.
+    due: Option<Duration>,
+    /// How long it had to be waited for when it was taken.
+    pub(super) wait: Duration,
+}
+
+impl Token {
+    pub(super) fn spend(mut self) {
+        self.due = None;
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        if let Some(due) = self.due {
+            self.bucket.tokens().unused.push(Reverse(due));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
+    use tokio::time::advance;
 
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn bucket(burst: u32) -> Arc<Bucket> {
+        Arc::new(Bucket::new(1, SECOND, burst))
+    }
+
+    fn wait(bucket: &Arc<Bucket>) -> u64 {
+        let token = bucket.take();
+        let wait = token.wait.as_secs();
+        token.spend();
+        wait
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_comes_later_does_not_go_first() {
-        let bucket = Arc::new(Bucket::new(1, Duration::from_secs(1), 1));
-        assert!(bucket.try_take());
-        let mut first = Box::pin(Arc::clone(&bucket).take());
-        assert!(first.as_mut().now_or_never().is_none());
-        tokio::time::advance(Duration::from_secs(1)).await;
+        let bucket = bucket(1);
+        assert_eq!(wait(&bucket), 0);
+        let first = bucket.take();
+        assert_eq!(first.wait, SECOND);
+        advance(SECOND).await;
         // The token is there, and it is another's.
-        assert!(!bucket.try_take());
-        first.await;
+        assert_eq!(wait(&bucket), 1);
+        first.spend();
+        assert_eq!(wait(&bucket), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_used_is_used_by_others_but_not_in_addition() {
+        let bucket = bucket(1);
+        let [first, second, third] = [(); 3].map(|()| bucket.take());
+        first.spend();
+        drop((second, third));
+        assert_eq!([wait(&bucket), wait(&bucket), wait(&bucket)], [1, 2, 3]);
+        let late = bucket.take();
+        advance(10 * SECOND).await;
+        drop(late);
+        assert_eq!([wait(&bucket), wait(&bucket)], [0, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_fills_up_again_and_no_further() {
+        let bucket = bucket(3);
+        let waits = || [(); 4].map(|()| wait(&bucket));
+        assert_eq!(waits(), [0, 0, 0, 1]);
+        advance(100 * SECOND).await;
+        assert_eq!(waits(), [0, 0, 0, 1]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_at_all_is_one_a_nanosecond() {
         let bucket = Arc::new(Bucket::new(0, Duration::ZERO, 0));
         for _ in 0..3 {
-            Arc::clone(&bucket).take().await;
+            assert_eq!(wait(&bucket), 0);
         }
     }
 }

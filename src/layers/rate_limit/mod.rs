@@ -3,7 +3,7 @@
 //! The limit is shared by all clones of the service, and by all services that are made with the same
 //! layer: for all partitions of a topic, or all callers of a publisher, there is one. A token is taken
 //! in `poll_ready`, so that nothing is refused: publishing waits, and a partition is left unread. Who
-//! waits longest goes first.
+//! waits longest goes first; the token of one who gives up goes to the next who comes.
 //!
 //! It is a token bucket: what was not used up to now may be used at once, up to
 //! [`burst`](RateLimitLayer::burst). Over any span of time no more pass than the rate allows and one

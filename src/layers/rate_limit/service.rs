@@ -1,27 +1,23 @@
 use std::{
     fmt,
+    future::Future,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use tokio_util::sync::ReusableBoxFuture;
+use tokio::time::{Sleep, sleep};
 use tower::Service;
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Token};
 use crate::record::{Record, RecordService};
 
 /// The service of a [`RateLimitLayer`](super::RateLimitLayer).
 pub struct RateLimit<S> {
     inner: S,
     bucket: Arc<Bucket>,
-    token: Token,
-}
-
-/// The right to the next call.
-enum Token {
-    Missing,
-    Awaited(ReusableBoxFuture<'static, ()>),
-    Taken,
+    /// The right to the next call, and what is left of the wait for it.
+    token: Option<(Token, Option<Pin<Box<Sleep>>>)>,
 }
 
 impl<S> RateLimit<S> {
@@ -29,7 +25,7 @@ impl<S> RateLimit<S> {
         Self {
             inner,
             bucket,
-            token: Token::Missing,
+            token: None,
         }
     }
 
@@ -56,31 +52,26 @@ impl<R: Record, S: RecordService<R>> Service<R> for RateLimit<S> {
 
     /// Takes a token, which stays with this clone until it is called.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        loop {
-            match &mut self.token {
-                Token::Taken => return self.inner.poll_ready(cx),
-                Token::Missing if self.bucket.try_take() => self.token = Token::Taken,
-                Token::Missing => {
-                    let token = Arc::clone(&self.bucket).take();
-                    self.token = Token::Awaited(ReusableBoxFuture::new(token));
-                }
-                Token::Awaited(token) => {
-                    ready!(token.poll(cx));
-                    self.token = Token::Taken;
-                }
-            }
+        let (_, wait) = self.token.get_or_insert_with(|| {
+            let token = self.bucket.take();
+            let wait = (!token.wait.is_zero()).then(|| Box::pin(sleep(token.wait)));
+            (token, wait)
+        });
+        if let Some(sleep) = wait {
+            ready!(sleep.as_mut().poll(cx));
+            *wait = None;
         }
+        self.inner.poll_ready(cx)
     }
 
     /// # Panics
     ///
     /// Without a `poll_ready` that answered `Ready` before.
     fn call(&mut self, record: R) -> S::Future {
-        let token = std::mem::replace(&mut self.token, Token::Missing);
-        assert!(
-            matches!(token, Token::Taken),
-            "no token was taken; `poll_ready` must be called first"
-        );
+        let Some((token, None)) = self.token.take() else {
+            panic!("no token was taken; `poll_ready` must be called first");
+        };
+        token.spend();
         self.inner.call(record)
     }
 }

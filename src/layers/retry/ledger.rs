@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{error::Failures, record::RecordView};
+use crate::{backoff::LONGEST, error::Failures, record::RecordView};
 
 /// How many records' failures are kept; of others only the number of attempts is known.
 const RECORDS: usize = 10_000;
@@ -70,7 +70,7 @@ impl Ledger {
         if books.records >= RECORDS {
             return;
         }
-        let entry = (account, now + after);
+        let entry = (account, now + after.min(LONGEST));
         let replaced = match books.topics.get_mut(record.topic) {
             Some(records) => records.insert(place, entry),
             None => {

@@ -73,7 +73,7 @@ impl SendQueue {
     {
         let (entries, queue) = unbounded_channel();
         let shared = Arc::new(Shared::new(max_in_flight, entries));
-        tokio::spawn(worker::run(stack, queue, Arc::clone(&shared)));
+        tokio::spawn(worker::run(stack, queue, worker::Ends(Arc::clone(&shared))));
         Self(Arc::new(Handle(shared)))
     }
 

@@ -22,9 +22,8 @@ type Published = Result<Delivery, PublishError>;
 pub(super) async fn run<S: RecordService<ProducerRecord>>(
     mut stack: S,
     mut entries: UnboundedReceiver<Entry>,
-    shared: Arc<Shared>,
+    ends: Ends,
 ) {
-    let ends = Ends(shared);
     let shared = &*ends.0;
     let mut running = FuturesUnordered::new();
     let mut next = None;
@@ -55,8 +54,8 @@ pub(super) async fn run<S: RecordService<ProducerRecord>>(
     }
 }
 
-/// Says so, also when the runtime drops the task.
-struct Ends(Arc<Shared>);
+/// Says so, also when the runtime drops the task, be it before it began.
+pub(super) struct Ends(pub(super) Arc<Shared>);
 
 impl Drop for Ends {
     fn drop(&mut self) {

@@ -12,6 +12,16 @@ use crate::{
 #[derive(Clone)]
 struct Attempt(u32);
 
+impl ProducerRecord {
+    /// For a record that is published anew: its next publish has attempts and listeners of its own.
+    pub(crate) fn forget_attempts(&mut self) {
+        self.on_retry = None;
+        if self.extensions.get::<Attempt>().is_some() {
+            self.extensions.remove::<Attempt>();
+        }
+    }
+}
+
 impl sealed::Sealed for ProducerRecord {}
 
 impl Record for ProducerRecord {

@@ -7,12 +7,12 @@ use kafka_tower::{
     ProducerRecord,
     layers::{DeadLetter, RetryLayer, dead_letter::header},
 };
-use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
 use super::{call, class, graveyard, handler, poison, publisher, text, written};
 use crate::fake::{Fake, failed, order, read, refused};
 
-use ErrorClass::{Fatal, NonRetriable, Unavailable};
+use ErrorClass::{Fatal, NonRetriable, Retriable, Unavailable};
 
 #[tokio::test]
 async fn a_dead_letter_keeps_key_payload_and_headers_and_says_what_happened() {
@@ -339,4 +339,38 @@ async fn what_comes_too_often_is_not_handed_on() {
     );
     assert_eq!(text(&letter, header::ATTEMPTS), Some("5"));
     assert_eq!(text(&letter, header::CLASS), Some("non-retriable"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_at_what_the_handler_published_are_not_the_records() {
+    let stack = RetryLayer::default().layer(publisher((0..4).map(|_| refused(Retriable))));
+    let handler = service_fn(move |_: ConsumerRecord| stack.clone().oneshot(order()));
+    let dead = graveyard([written()]);
+    let service = DeadLetter::to(dead.handle()).layer(handler);
+    assert!(service.oneshot(read(1)).await.unwrap().is_complete());
+    let letter = &dead.calls()[0];
+    assert_eq!(text(letter, header::ATTEMPTS), Some("1"));
+    assert_eq!(text(letter, header::HISTORY).unwrap().lines().count(), 1);
+}
+
+#[tokio::test]
+async fn ten_thousand_headers_and_forged_ones_are_carried() {
+    let mut headers = Headers::new();
+    for n in 0..10_000 {
+        headers.append("h", n.to_string());
+    }
+    headers.append(header::TOPIC, b"\xff\xfe");
+    headers.append(header::HOPS, b"\xff");
+    headers.append_null(header::POINTER);
+    headers.append(header::ORIGINAL_TIMESTAMP, "-99999999999999999999999");
+    let record = ConsumerRecord::builder("orders", 3, 7).headers(headers);
+    let dead = graveyard([written()]);
+    let service = DeadLetter::to(dead.handle()).layer(handler([poison()]));
+    assert!(service.oneshot(record.build()).await.unwrap().is_complete());
+    let letter = &dead.calls()[0];
+    assert_eq!(letter.headers.get_all("h").count(), 10_000);
+    assert_eq!(letter.headers.get_all(header::TOPIC).count(), 1);
+    assert_eq!(text(letter, header::TOPIC), Some("orders"));
+    assert_eq!(text(letter, header::HOPS), Some("1"));
+    assert_eq!(text(letter, header::POINTER), None);
 }

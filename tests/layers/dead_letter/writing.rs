@@ -237,3 +237,15 @@ async fn a_spent_budget_may_wait() {
     let error = call(&mut service, order()).await.unwrap_err();
     assert_eq!((error.class(), error.dead_letter()), (Fatal, None));
 }
+
+#[tokio::test]
+async fn a_publish_that_fits_nowhere_is_no_fault_of_the_client() {
+    let service = DeadLetter::to(graveyard([too_large()])).layer(Fake::new([too_large()]));
+    let error = service.oneshot(order()).await.unwrap_err();
+    assert_eq!(error.class(), NonRetriable, "{error}");
+    // So a handler that publishes it doesn't stop its consumer.
+    let stack = DeadLetter::to(graveyard([too_large()])).layer(Fake::new([too_large()]));
+    let handler = tower::service_fn(move |_: ConsumerRecord| stack.clone().oneshot(order()));
+    let service = DeadLetter::to(graveyard([written()])).layer(handler);
+    assert!(service.oneshot(read(1)).await.unwrap().is_complete());
+}
