@@ -19,8 +19,8 @@
 //!
 //! # The order
 //!
-//! From the outside in: tracing, metrics, message id, tracking, key order, dead-letter, retry, circuit
-//! breaker, rate limit, timeout, catch-panic. [`preset`] has those that most services want, in this order.
+//! From the outside in: tracing, metrics, message id, tracking, key order, dead-letter, fallback, retry,
+//! circuit breaker, rate limit, timeout, catch-panic. [`preset`] has those that most services want, in this order.
 //! `docs/layers.md` says what goes wrong in other orders, and how tower's own layers fit in.
 
 mod builder;

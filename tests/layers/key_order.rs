@@ -150,6 +150,68 @@ async fn those_behind_do_not_hold_the_room_that_those_in_front_need() {
     assert_eq!(*log.lock().unwrap(), ["slow", "1", "2", "3", "4"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn those_behind_do_not_take_the_room_that_a_retry_in_front_needs() {
+    let log = Log::default();
+    let stack = ServiceBuilder::new()
+        .layer(KeyOrderLayer::new())
+        .layer(RetryLayer::default())
+        .concurrency_limit(2)
+        .service(publisher(&log));
+    let publish = async |payload: &'static str| -> Published {
+        stack.clone().oneshot(record("a", payload)).await
+    };
+    let all =
+        async { tokio::try_join!(publish("fails"), publish("1"), publish("2"), publish("3")) };
+    let all = tokio::time::timeout(Duration::from_secs(3600), all);
+    all.await.expect("room for the first").unwrap();
+    assert_eq!(*log.lock().unwrap(), ["fails", "1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn no_more_than_a_bound_wait_for_their_keys() {
+    let hanging = service_fn(|_: ProducerRecord| std::future::pending::<Published>());
+    let mut service = KeyOrderLayer::new().layer(hanging);
+    let mut waiting = Vec::new();
+    while let Some(ready) = service.ready().now_or_never() {
+        waiting.push(ready.unwrap().call(record("a", "1")));
+        assert!(waiting.len() < 20_000, "without a bound");
+    }
+    // One more by each that is given up.
+    waiting.pop();
+    assert!(service.ready().now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn a_service_that_ends_meanwhile_fails_those_that_wait() {
+    let (give, gate) = tokio::sync::oneshot::channel::<()>();
+    let gate = Arc::new(Mutex::new(Some(gate)));
+    let fake = Fake::new([delivered()]);
+    let ending = fake.handle();
+    let mut service =
+        ServiceBuilder::new()
+            .layer(KeyOrderLayer::new())
+            .service(fake.handle().and_then(move |delivery| {
+                let gate = gate.lock().unwrap().take();
+                async move {
+                    let _ = gate.expect("once").await;
+                    Published::Ok(delivery)
+                }
+            }));
+    let first = service.ready().await.unwrap().call(record("a", "1"));
+    let second = service.ready().await.unwrap().call(record("a", "2"));
+    ending.end();
+    give.send(()).unwrap();
+    let (first, second) = tokio::join!(first, second);
+    first.unwrap();
+    let error = second.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Fatal);
+    assert_eq!(
+        error.into_record().unwrap().payload.as_deref(),
+        Some(&b"2"[..])
+    );
+}
+
 #[tokio::test]
 async fn a_foreign_error_gets_its_record_back() {
     let failing = service_fn(async |_: ProducerRecord| Err::<Delivery, _>(std::fmt::Error));

@@ -60,6 +60,27 @@ async fn one_send_span_over_all_attempts_with_an_event_for_each_repetition() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn inside_of_retry_each_attempt_is_a_span_of_its_own() {
+    let topic = topic();
+    let fake = Fake::new([refused(ErrorClass::Retriable), delivered()]);
+    let stack = ServiceBuilder::new()
+        .layer(RetryLayer::default())
+        .kafka_trace()
+        .service(fake.handle());
+    stack
+        .oneshot(ProducerRecord::to(topic.as_str()))
+        .await
+        .unwrap();
+    let spans = spans(&topic);
+    assert_eq!(spans.len(), 2);
+    assert_ne!(trace(&spans[0]), trace(&spans[1]));
+    // Each sends its own context.
+    for (call, span) in fake.calls().iter().zip(&spans) {
+        assert_eq!(sent(&call.headers), ids_of(span));
+    }
+}
+
 #[tokio::test]
 async fn each_attempt_at_a_consumed_record_has_a_span_in_the_same_trace() {
     let topic = topic();

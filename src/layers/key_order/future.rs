@@ -6,7 +6,7 @@ use std::{
 };
 
 use pin_project::pin_project;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::queues::Turn;
 use crate::{
@@ -31,9 +31,13 @@ pub struct ResponseFuture<S: RecordService<ProducerRecord>> {
 #[pin_project(project = StateProj)]
 enum State<S, F> {
     Queued {
-        service: S,
+        // Taken when the turn comes.
+        service: Option<S>,
         turn: oneshot::Receiver<Turn>,
+        // Held as long as it waits, where it came by way of `poll_ready`.
+        place: Option<OwnedSemaphorePermit>,
     },
+    Readying(S),
     Calling(#[pin] F),
 }
 
@@ -50,9 +54,15 @@ impl<S: RecordService<ProducerRecord>> ResponseFuture<S> {
         service: S,
         record: ProducerRecord,
         turn: oneshot::Receiver<Turn>,
+        place: Option<OwnedSemaphorePermit>,
     ) -> Self {
+        let service = Some(service);
         Self {
-            state: State::Queued { service, turn },
+            state: State::Queued {
+                service,
+                turn,
+                place,
+            },
             record,
             turn: None,
         }
@@ -65,7 +75,7 @@ impl<S: RecordService<ProducerRecord>> Future for ResponseFuture<S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let future = match this.state.as_mut().project() {
+            let next = match this.state.as_mut().project() {
                 StateProj::Calling(future) => {
                     let result = ready!(future.poll(cx));
                     // The future may be kept for long after it has completed.
@@ -75,13 +85,21 @@ impl<S: RecordService<ProducerRecord>> Future for ResponseFuture<S> {
                         Err(error) => Err(this.record.fail(boxed(error))),
                     });
                 }
-                StateProj::Queued { service, turn } => {
+                StateProj::Queued { service, turn, .. } => {
                     let turn = ready!(Pin::new(turn).poll(cx));
                     *this.turn = Some(turn.expect("a turn is passed on, come what may"));
-                    service.call(this.record.clone())
+                    State::Readying(service.take().expect("its turn comes once"))
                 }
+                StateProj::Readying(service) => match ready!(service.poll_ready(cx)) {
+                    Ok(()) => State::Calling(service.call(this.record.clone())),
+                    Err(error) => {
+                        *this.turn = None;
+                        let error = ProducerRecord::dead(boxed(error));
+                        return Poll::Ready(Err(error.or_record(this.record)));
+                    }
+                },
             };
-            this.state.set(State::Calling(future));
+            this.state.set(next);
         }
     }
 }
@@ -90,6 +108,7 @@ impl<S: RecordService<ProducerRecord>> fmt::Debug for ResponseFuture<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Queued { .. } => "queued",
+            State::Readying(_) => "getting ready",
             State::Calling(_) => "calling",
         };
         f.debug_struct("ResponseFuture")

@@ -10,8 +10,11 @@
 //! calls when its future is first polled and there is room; with futures of their own, which is polled
 //! first is the runtime's choice.
 //!
-//! A record that waits for its turn keeps the room that it has reserved in the publisher: there can't be
-//! more of them than the publisher has room for.
+//! A record that waits for its turn has no room in the publisher yet, so that those in front can be
+//! repeated; when the turn comes it gets room like any other. Of all keys together, 10 000 records may wait;
+//! with more the service isn't ready.
+//!
+//! Each future has to be polled: one that is kept and neither polled nor dropped holds up its key.
 //!
 //! A record that failed is not made up for: those behind it are published all the same.
 //!

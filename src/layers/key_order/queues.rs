@@ -4,11 +4,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+
+/// How many records may wait for their keys.
+const WAITING: usize = 10_000;
 
 /// The keys that have a record on its way, each with those that wait for it.
-#[derive(Debug, Default)]
-pub(super) struct Queues(Mutex<Map>);
+#[derive(Debug)]
+pub(super) struct Queues {
+    keys: Mutex<Map>,
+    waiting: Arc<Semaphore>,
+}
 
 // Each record is hashed twice; the standard library's hash would be most of what that costs.
 type Map = HashMap<Key, VecDeque<oneshot::Sender<Turn>>, foldhash::fast::RandomState>;
@@ -21,7 +27,21 @@ pub(super) enum Place {
     Behind(oneshot::Receiver<Turn>),
 }
 
+impl Default for Queues {
+    fn default() -> Self {
+        Self {
+            keys: Mutex::default(),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+        }
+    }
+}
+
 impl Queues {
+    /// The places of those that wait.
+    pub(super) fn waiting(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.waiting)
+    }
+
     pub(super) fn enter(self: &Arc<Self>, key: Key) -> Place {
         match self.lock().entry(key) {
             Entry::Vacant(vacant) => {
@@ -51,7 +71,7 @@ impl Queues {
     }
 
     fn lock(&self) -> MutexGuard<'_, Map> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,9 +1,10 @@
 use std::{
-    mem,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::PollSemaphore;
 use tower::Service;
 
 use super::{
@@ -16,15 +17,23 @@ use crate::{
 };
 
 /// The service of a [`KeyOrderLayer`](super::KeyOrderLayer).
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct KeyOrder<S> {
     inner: S,
     queues: Arc<Queues>,
+    waiting: PollSemaphore,
+    /// A place among those that wait, should the next record have to.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl<S> KeyOrder<S> {
     pub(super) fn new(inner: S, queues: Arc<Queues>) -> Self {
-        Self { inner, queues }
+        Self {
+            inner,
+            waiting: PollSemaphore::new(queues.waiting()),
+            queues,
+            place: None,
+        }
     }
 
     /// The service inside.
@@ -52,12 +61,16 @@ where
     type Future = ResponseFuture<S>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
+        if self.place.is_none() {
+            self.place = ready!(self.waiting.poll_acquire(cx));
+        }
         self.inner
             .poll_ready(cx)
             .map_err(|error| ProducerRecord::dead(boxed(error)))
     }
 
     fn call(&mut self, record: ProducerRecord) -> ResponseFuture<S> {
+        let place = self.place.take();
         let Some(key) = &record.key else {
             let kept = record.clone();
             return ResponseFuture::calling(self.inner.call(record), kept, None);
@@ -68,12 +81,17 @@ where
                 ResponseFuture::calling(self.inner.call(record), kept, Some(turn))
             }
             Place::Behind(turn) => {
-                // The one that is ready goes along: with a clone, which has yet to get ready, those in
-                // front could wait for the room that is reserved for those behind them.
-                let clone = self.inner.clone();
-                let ready = mem::replace(&mut self.inner, clone);
-                ResponseFuture::queued(ready, record, turn)
+                // What the one that is ready has reserved goes with it: those in front may need that room
+                // for another attempt. When its turn comes the record gets room like any other.
+                self.inner = self.inner.clone();
+                ResponseFuture::queued(self.inner.clone(), record, turn, place)
             }
         }
+    }
+}
+
+impl<S: Clone> Clone for KeyOrder<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.queues))
     }
 }
