@@ -12,8 +12,8 @@ use std::{
 
 use futures_util::FutureExt;
 use kafka_tower::{
-    Backoff, BoxError, Classified, ConsumerRecord, Delivery, ErrorClass, MessageId, Outcome,
-    ProducerRecord, PublishError, PublishExt,
+    Backoff, BoxError, Classified, Classifier, Classify, ConsumerRecord, Delivery, ErrorClass,
+    MessageId, Outcome, ProducerRecord, PublishError, PublishExt,
     layers::{
         CircuitBreakerLayer, DeadLetter, FallbackLayer, RateLimitLayer, RetryLayer,
         ServiceBuilderExt,
@@ -132,6 +132,69 @@ async fn towers_layers_and_a_users_own_fit_in_a_consuming_stack() {
     let tombstone = ConsumerRecord::builder("orders", 0, 7).build();
     stack.oneshot(tombstone).await.unwrap_err();
     assert_eq!((count.load(Ordering::SeqCst), dead.calls().len()), (4, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_class_comes_through_buffer_load_shed_and_anyhow() {
+    let failing = service_fn(async |_: ConsumerRecord| -> Result<(), anyhow::Error> {
+        let error = anyhow::Error::new(Classified::fatal("wrong password"));
+        Err(error.context("while handling"))
+    });
+    let dead = Fake::new([]);
+    let stack = ServiceBuilder::new()
+        .dead_letter(DeadLetter::to(dead.handle()))
+        .retry_with(Backoff::default())
+        .buffer(4)
+        .timeout(SECOND)
+        .load_shed()
+        .catch_panic()
+        .service(failing);
+    let error = stack.oneshot(read(1)).await.unwrap_err();
+    let class = Classifier::new().classify(&*error);
+    assert_eq!((class, dead.calls().len()), (ErrorClass::Fatal, 0));
+
+    let stack = ServiceBuilder::new()
+        .buffer(4)
+        .timeout(SECOND)
+        .load_shed()
+        .service(Fake::new([refused(ErrorClass::NonRetriable)]));
+    let error = stack.erased().send(order()).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::NonRetriable);
+    assert!(error.record().is_some());
+}
+
+/// One record of each key is in front, and many behind; there is room for two, and every first attempt
+/// fails.
+#[test]
+fn a_publishing_preset_without_room_comes_to_an_end() {
+    run(async {
+        let failed = Arc::new(std::sync::Mutex::new(std::collections::HashSet::new()));
+        let flaky = service_fn(move |record: ProducerRecord| {
+            let first = failed.lock().unwrap().insert(record.payload.clone());
+            async move {
+                tokio::task::yield_now().await;
+                match first {
+                    true => refused(ErrorClass::Retriable),
+                    false => delivered(),
+                }
+            }
+        });
+        let stack = ServiceBuilder::new()
+            .publishing(
+                (),
+                DeadLetter::to(Fake::new([])),
+                Backoff::constant(Duration::from_millis(1)),
+            )
+            .concurrency_limit(2)
+            .service(flaky);
+        let mut publishes = JoinSet::new();
+        for n in 0..1000 {
+            let record = order().key((n % 7).to_string()).payload(n.to_string());
+            publishes.spawn(stack.send(record));
+        }
+        let all = tokio::time::timeout(30 * SECOND, publishes.join_all()).await;
+        assert!(all.expect("an end").iter().all(Result::is_ok));
+    });
 }
 
 #[tokio::test(start_paused = true)]
