@@ -180,7 +180,12 @@ fn a_service_that_is_never_ready_does_not_hold_up_the_shutdown() {
         let summary = timeout(Duration::from_secs(10), running.stop()).await;
         assert_eq!(summary.expect("the drain timeout is longer").undone, []);
         assert_eq!(calls.all(), []);
-        assert_eq!(bed.committed().await, bed.all_at(0));
+        // A lane that wasn't looked at yet has committed nothing.
+        let committed = bed.committed().await;
+        assert!(
+            committed.values().all(|offset| *offset == 0),
+            "{committed:?}"
+        );
     });
 }
 
