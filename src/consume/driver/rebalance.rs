@@ -48,7 +48,11 @@ impl Driver {
         {
             self.control.meters.rebalances.add_one();
             match rebalance {
-                Rebalance::Assign(partitions) => self.assign(&partitions),
+                Rebalance::Assign(partitions) => {
+                    // A broker has said so.
+                    self.control.meters.heard();
+                    self.assign(&partitions);
+                }
                 Rebalance::Revoke(partitions) => self.revoke(partitions),
             }
         }
