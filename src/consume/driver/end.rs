@@ -128,9 +128,11 @@ impl Driver {
             _ => {
                 let reason = escape(reason);
                 // A listener of another protocol just hangs up.
-                let hint = match code == RDKafkaErrorCode::AllBrokersDown as i32
-                    && !self.assigned_once
-                {
+                let unreached = [
+                    RDKafkaErrorCode::AllBrokersDown as i32,
+                    RDKafkaErrorCode::BrokerTransportFailure as i32,
+                ];
+                let hint = match unreached.contains(&code) && !self.assigned_once {
                     true => {
                         "; see whether they listen there, by the `security.protocol` that is set"
                     }

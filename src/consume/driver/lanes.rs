@@ -360,7 +360,7 @@ impl Driver {
         }
         self.looked_at = Some(Instant::now());
         let meters = &self.control.meters;
-        if meters.brokers_reachable() != Some(true) && member::reaches_a_broker(&self.consumer) {
+        if meters.brokers_reachable() == Some(false) && member::reaches_a_broker(&self.consumer) {
             meters.heard();
         }
         for lane in self.lanes.values().filter(|lane| !lane.stopped) {
