@@ -195,8 +195,8 @@ fn main() {
     report("fallback, publish", stack, &publish.0, publish.2);
     let stack = builder().message_id().service(publish.1.clone());
     report("message_id, already there", stack, &publish.0, publish.2);
-    let stack = builder().ordered_by_key().service(publish.1.clone());
-    report("ordered_by_key", stack, &publish.0, publish.2);
+    let stack = builder().key_order().service(publish.1.clone());
+    report("key_order", stack, &publish.0, publish.2);
     let stack = builder().track(()).service(publish.1.clone());
     report("track", stack, &publish.0, publish.2);
 

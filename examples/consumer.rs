@@ -11,11 +11,15 @@
 //! two members:
 //!   [creating]
 //!   …
+//!   [given [0]]
+//!   …
 //!   [received 1/0]
 //!   handled 1/0
 //!   …
 //!   [partition 1 is read up to its end, 2]
 //!   [stopping]
+//!   [gave up [0]]
+//!   …
 //!   [stopped, 4 acked]
 //! 4 acked, 0 skipped, 0 moved, 0 retried, 0 deferred
 //! committed: orders-…/0 to 2, orders-…/1 to 2
@@ -63,6 +67,14 @@ impl Lifecycle for Print {
         println!("  [subscribed to {} topic]", topics.len());
     }
 
+    fn assigned(&mut self, partitions: &[(String, i32)]) {
+        println!("  [given {:?}]", numbers(partitions));
+    }
+
+    fn revoked(&mut self, partitions: &[(String, i32)]) {
+        println!("  [gave up {:?}]", numbers(partitions));
+    }
+
     fn record_received(&mut self, record: &ConsumerRecord) {
         println!("  [received {}/{}]", record.partition(), record.offset());
     }
@@ -82,6 +94,10 @@ impl Lifecycle for Print {
     fn stopped(&mut self, summary: &Summary) {
         println!("  [stopped, {} acked]", summary.acked);
     }
+}
+
+fn numbers(partitions: &[(String, i32)]) -> Vec<i32> {
+    partitions.iter().map(|(_, number)| *number).collect()
 }
 
 /// Waits until each partition ends at an offset and has its lag.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use kafka_tower::{
     Backoff, BoxError, Classified, ConsumerRecord, ErrorClass, Outcome, Persistence,
-    ProducerRecord, PublishError, PublishExt, RecordService, find,
+    ProducerRecord, PublishError, PublishExt, RecordService, find_error,
     layers::{DeadLetter, ServiceBuilderExt},
     serve,
     testing::{ChaosLayer, EmbeddedKafka, MockPublisher},
@@ -73,7 +73,7 @@ async fn a_handler() -> Result<(), BoxError> {
 
     bills.fail_next(1, ErrorClass::Unavailable, Persistence::NotPersisted);
     let error = bill(bills.clone(), order(43)).await.expect_err("on order");
-    let error: &PublishError = find(&*error).expect("that of the publisher");
+    let error: &PublishError = find_error(&*error).expect("that of the publisher");
     assert_eq!(error.class(), ErrorClass::Unavailable);
     println!("a handler: with Kafka away, {error}");
     Ok(())

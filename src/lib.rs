@@ -82,7 +82,7 @@ pub use self::consume::{
 pub use self::error::JsonError;
 pub use self::error::{
     BoxError, Classified, Classifier, Classify, ConfigError, ErrorClass, Failure, GaveUp,
-    PanicError, Persistence, PublishError, Rejection, RetryError, find,
+    PanicError, Persistence, PublishError, Rejection, RetryError, find_error,
 };
 pub use self::publish::{
     Acks, BoxPublisher, Compression, DeliveryFuture, Flushed, Partitioner, ProducerSettings,

@@ -6,12 +6,18 @@ mod bed;
 mod capture;
 mod support;
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    future::pending,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bed::{Bed, Calls, Running, committed, soon};
 use capture::logs;
 use kafka_tower::{
-    AssignmentStrategy, ConsumerRecord, ConsumerSettings, Outcome, Undone, testing::Request,
+    AssignmentStrategy, ConsumerRecord, ConsumerSettings, Lifecycle, Outcome, Undone,
+    testing::Request,
 };
 use support::run;
 use tokio::{
@@ -39,6 +45,50 @@ impl Protocol {
                 .assignment_strategy(AssignmentStrategy::Range),
             Self::Consumer => fast(bed.plain_settings()).set("group.protocol", "consumer"),
         }
+    }
+}
+
+/// What a member was given and gave up, in order.
+#[derive(Debug, Clone, Default)]
+struct Moves(Arc<Mutex<Vec<Move>>>);
+
+#[derive(Debug)]
+enum Move {
+    Given(i32),
+    GivenUp(i32),
+}
+
+impl Moves {
+    fn add(&self, partitions: &[(String, i32)], one: fn(i32) -> Move) {
+        let mut moves = self.0.lock().expect("no panic");
+        moves.extend(partitions.iter().map(|(_, partition)| one(*partition)));
+    }
+
+    /// How many partitions were given, each before it was given up, and none twice.
+    fn each_given_is_given_up(&self) -> usize {
+        let moves = self.0.lock().expect("no panic");
+        let (mut held, mut given) = (BTreeSet::new(), 0);
+        for one in &*moves {
+            match one {
+                Move::Given(partition) => {
+                    given += 1;
+                    assert!(held.insert(*partition), "{moves:?}");
+                }
+                Move::GivenUp(partition) => assert!(held.remove(partition), "{moves:?}"),
+            }
+        }
+        assert_eq!(held, BTreeSet::new());
+        given
+    }
+}
+
+impl Lifecycle for Moves {
+    fn assigned(&mut self, partitions: &[(String, i32)]) {
+        self.add(partitions, Move::Given);
+    }
+
+    fn revoked(&mut self, partitions: &[(String, i32)]) {
+        self.add(partitions, Move::GivenUp);
     }
 }
 
@@ -73,13 +123,16 @@ fn joins_and_leaves(protocol: Protocol) {
                     Ok(())
                 }
             });
-            let running = Running::start(protocol.settings(&bed), service);
-            (own, running)
+            let moves = Moves::default();
+            let running = Running::start_with(protocol.settings(&bed), service, |serve| {
+                serve.with_lifecycle(moves.clone())
+            });
+            (own, moves, running)
         };
 
-        let (first, running) = member();
+        let (first, moved, running) = member();
         first.reach(100).await;
-        let (second, joined) = member();
+        let (second, came, joined) = member();
         second.reach(100).await;
         let left = joined.stop().await;
         // The partitions that the second gave up are consumed again.
@@ -93,6 +146,8 @@ fn joins_and_leaves(protocol: Protocol) {
             all.all_below(partition, each).await;
         }
         let stayed = running.stop().await;
+        assert!(moved.each_given_is_given_up() > 4, "{moved:?}");
+        assert!(came.each_given_is_given_up() > 0, "{came:?}");
 
         let mut repeated = 0;
         for partition in 0..4 {

@@ -44,6 +44,19 @@ pub trait Lifecycle: Send + 'static {
         let _ = topics;
     }
 
+    /// Partitions, by topic and number, were given to this member: with cooperative assignment those
+    /// that are new, else all that it has. Their records follow.
+    fn assigned(&mut self, partitions: &[(String, i32)]) {
+        let _ = partitions;
+    }
+
+    /// Partitions were given up, in a rebalance or at the end: what ran of them was drained, and what is
+    /// complete is committed, unless the group had taken them away before. Nothing waits for this
+    /// method; another member may read them already.
+    fn revoked(&mut self, partitions: &[(String, i32)]) {
+        let _ = partitions;
+    }
+
     /// A record arrived; it hasn't been dispatched, or just has.
     fn record_received(&mut self, record: &ConsumerRecord) {
         let _ = record;
@@ -76,6 +89,8 @@ pub(super) enum Moment {
     Creating,
     Created,
     Subscribed(Vec<String>),
+    Assigned(Vec<(String, i32)>),
+    Revoked(Vec<(String, i32)>),
     RecordReceived(ConsumerRecord),
     Error(String),
     PartitionEof(String, i32, i64),
@@ -168,6 +183,8 @@ pub(super) fn call(lifecycle: &mut dyn Lifecycle, moment: &Moment) {
         Moment::Creating => lifecycle.creating(),
         Moment::Created => lifecycle.created(),
         Moment::Subscribed(topics) => lifecycle.subscribed(topics),
+        Moment::Assigned(partitions) => lifecycle.assigned(partitions),
+        Moment::Revoked(partitions) => lifecycle.revoked(partitions),
         Moment::RecordReceived(record) => lifecycle.record_received(record),
         Moment::Error(error) => lifecycle.error(error),
         Moment::PartitionEof(topic, partition, offset) => {

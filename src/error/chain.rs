@@ -13,15 +13,15 @@ use super::{BoxError, Classified};
 ///
 /// ```
 /// use std::io;
-/// use kafka_tower::{BoxError, Classified, find};
+/// use kafka_tower::{BoxError, Classified, find_error};
 ///
 /// let full = io::Error::from(io::ErrorKind::StorageFull);
 /// let error: BoxError = Classified::unavailable(full).into();
-/// let found = find::<io::Error>(&*error).expect("the cause");
+/// let found = find_error::<io::Error>(&*error).expect("the cause");
 /// assert_eq!(found.kind(), io::ErrorKind::StorageFull);
 /// ```
 #[must_use]
-pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub fn find_error<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     causes(error).find_map(as_type)
 }
 
@@ -130,7 +130,7 @@ mod tests {
 
     fn found(error: impl Into<BoxError>) -> Option<u8> {
         let error = Outer(error.into());
-        find::<Inner>(&error).map(|inner| inner.0)
+        find_error::<Inner>(&error).map(|inner| inner.0)
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
         let error = boxed(anyhow::Error::new(Inner(1)));
         assert_eq!(error.downcast_ref(), Some(&Inner(1)));
         let error = boxed(anyhow::Error::new(Inner(2)).context("while testing"));
-        assert_eq!(find(&*error), Some(&Inner(2)));
+        assert_eq!(find_error(&*error), Some(&Inner(2)));
         assert_eq!(message(&*error), "while testing: inner 2");
     }
 }

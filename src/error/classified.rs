@@ -4,7 +4,7 @@ use super::{BoxError, ErrorClass, chain};
 
 /// An error together with its class, to be read by every layer above.
 ///
-/// It shows itself as the error that it holds, so that a mark changes no message; [`find`] reaches
+/// It shows itself as the error that it holds, so that a mark changes no message; [`find_error`] reaches
 /// the error inside.
 ///
 /// # Example
@@ -21,7 +21,7 @@ use super::{BoxError, ErrorClass, chain};
 /// assert_eq!(error.to_string(), "invalid digit found in string");
 /// ```
 ///
-/// [`find`]: crate::find
+/// [`find_error`]: crate::find_error
 pub struct Classified {
     class: ErrorClass,
     retry_after: Option<Duration>,

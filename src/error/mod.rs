@@ -12,7 +12,7 @@ mod publish;
 mod rejection;
 mod retry;
 
-pub use self::chain::find;
+pub use self::chain::find_error;
 pub(crate) use self::chain::{as_type, boxed, causes, cut, message};
 pub use self::class::{ErrorClass, Persistence};
 pub use self::classified::Classified;

@@ -47,7 +47,7 @@ use super::{
 /// let orders = ServiceBuilder::new()
 ///     .kafka_metrics(metrics)
 ///     .message_id()
-///     .ordered_by_key()
+///     .key_order()
 ///     .dead_letter(DeadLetter::to(publisher.clone()))
 ///     .retry_with(backoff.clone().jitter(Jitter::Full))
 ///     .circuit_breaker(CircuitBreakerLayer::consecutive(5, Duration::from_secs(10)))
@@ -103,7 +103,7 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed {
     fn message_id(self) -> ServiceBuilder<Stack<MessageIdLayer, L>>;
 
     /// Equal keys one after the other: [`layers::key_order`](super::key_order). Publish side only.
-    fn ordered_by_key(self) -> ServiceBuilder<Stack<KeyOrderLayer, L>>;
+    fn key_order(self) -> ServiceBuilder<Stack<KeyOrderLayer, L>>;
 
     /// What most publishers want around them, in its order: [`layers::preset`](super::preset).
     fn publishing<M, P>(
@@ -177,7 +177,7 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
         self.layer(MessageIdLayer::new())
     }
 
-    fn ordered_by_key(self) -> ServiceBuilder<Stack<KeyOrderLayer, L>> {
+    fn key_order(self) -> ServiceBuilder<Stack<KeyOrderLayer, L>> {
         self.layer(KeyOrderLayer::new())
     }
 

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// The function takes what handlers take, and returns [`IntoRecords`]. Several records are
 /// published side by side, in order; through a stack that retries only
-/// [`ordered_by_key`](crate::layers::ServiceBuilderExt::ordered_by_key) keeps the order of equal
+/// [`key_order`](crate::layers::ServiceBuilderExt::key_order) keeps the order of equal
 /// keys.
 ///
 /// # At least once

@@ -5,18 +5,18 @@ use tower::timeout::error::Elapsed;
 use super::semconv::OTHER;
 use crate::{
     client::codes,
-    error::{Classifier, Classify, PanicError, PublishError, find},
+    error::{Classifier, Classify, PanicError, PublishError, find_error},
 };
 
 /// The kind of a failure, one of few: Kafka's name for it, `panic`, `timeout`, or the class of the error.
 pub(crate) fn error_type(error: &(dyn Error + 'static)) -> Cow<'static, str> {
-    if let Some(code) = find(error).and_then(PublishError::code) {
+    if let Some(code) = find_error(error).and_then(PublishError::code) {
         return codes::name(code).map_or(OTHER.into(), Cow::Owned);
     }
-    if find::<PanicError>(error).is_some() {
+    if find_error::<PanicError>(error).is_some() {
         return "panic".into();
     }
-    if find::<Elapsed>(error).is_some() {
+    if find_error::<Elapsed>(error).is_some() {
         return "timeout".into();
     }
     Classifier::new().classify(error).to_string().into()

@@ -77,7 +77,7 @@ impl SemConv {
 pub const SYSTEM_KAFKA: &str = "kafka";
 
 /// Stands for what has no name of its own, or is one name too many.
-pub const OTHER: &str = "_OTHER";
+pub(crate) const OTHER: &str = "_OTHER";
 
 /// Attributes that are the same in all versions.
 pub mod attribute {
@@ -143,68 +143,51 @@ pub mod operation_type {
 
 /// Metrics.
 pub mod metric {
-    /// How long a publish took, its retries included: a histogram in [`SECONDS`].
+    /// How long a publish took, its retries included: a histogram in `s`.
     pub const OPERATION_DURATION: &str = "messaging.client.operation.duration";
-    /// How long a record was handled: a histogram in [`SECONDS`].
+    /// How long a record was handled: a histogram in `s`.
     pub const PROCESS_DURATION: &str = "messaging.process.duration";
-    /// Records that were to be published: a counter of [`MESSAGES`].
+    /// Records that were to be published: a counter of `{message}`.
     pub const SENT_MESSAGES: &str = "messaging.client.sent.messages";
-    /// Records that were handed to the service: a counter of [`MESSAGES`].
+    /// Records that were handed to the service: a counter of `{message}`.
     pub const CONSUMED_MESSAGES: &str = "messaging.client.consumed.messages";
 
-    /// Attempts that were, or are to be, repeated: a counter of [`RETRIES_UNIT`].
+    /// Attempts that were, or are to be, repeated: a counter of `{retry}`.
     pub const RETRIES: &str = "kafka_tower.retries";
-    /// Records that went to another topic: a counter of [`MESSAGES`].
+    /// Records that went to another topic: a counter of `{message}`.
     pub const DEAD_LETTERS: &str = "kafka_tower.dead_letters";
-    /// Records that were put off without counting an attempt: a counter of [`MESSAGES`].
+    /// Records that were put off without counting an attempt: a counter of `{message}`.
     pub const DEFERRALS: &str = "kafka_tower.deferrals";
 
-    /// Offsets of a partition that are not complete: a gauge in [`MESSAGES`].
+    /// Offsets of a partition that are not complete: a gauge in `{message}`.
     pub const LAG: &str = "kafka_tower.consumer.lag";
-    /// Records that are running in the service: a gauge in [`MESSAGES`].
+    /// Records that are running in the service: a gauge in `{message}`.
     pub const IN_FLIGHT: &str = "kafka_tower.consumer.in_flight";
-    /// Records that wait for their next attempt or their key: a gauge in [`MESSAGES`].
+    /// Records that wait for their next attempt or their key: a gauge in `{message}`.
     pub const WAITING: &str = "kafka_tower.consumer.waiting";
-    /// Partitions that are assigned: a gauge in [`PARTITIONS`].
+    /// Partitions that are assigned: a gauge in `{partition}`.
     pub const ASSIGNED_PARTITIONS: &str = "kafka_tower.consumer.assigned_partitions";
-    /// Partitions of which nothing is dispatched: a gauge in [`PARTITIONS`].
+    /// Partitions of which nothing is dispatched: a gauge in `{partition}`.
     pub const PAUSED_PARTITIONS: &str = "kafka_tower.consumer.paused_partitions";
-    /// Bytes of records that are alive: a gauge in [`BYTES`].
+    /// Bytes of records that are alive: a gauge in `By`.
     pub const BYTES_HELD: &str = "kafka_tower.consumer.bytes_held";
-    /// How long ago the consumer last polled: a gauge in [`SECONDS`].
+    /// How long ago the consumer last polled: a gauge in `s`.
     pub const POLL_AGE: &str = "kafka_tower.consumer.poll_age";
-    /// Assignments and revocations: a counter of [`REBALANCES_UNIT`].
+    /// Assignments and revocations: a counter of `{rebalance}`.
     pub const REBALANCES: &str = "kafka_tower.consumer.rebalances";
-    /// Calls that were still running when their partition was given up: a counter of [`MESSAGES`].
+    /// Calls that were still running when their partition was given up: a counter of `{message}`.
     pub const STALE_COMPLETIONS: &str = "kafka_tower.consumer.stale_completions";
-    /// Offsets that Kafka confirmed as committed: a counter of [`COMMITS_UNIT`].
+    /// Offsets that Kafka confirmed as committed: a counter of `{commit}`.
     pub const COMMITS: &str = "kafka_tower.consumer.commits";
-    /// Offsets that Kafka refused, or didn't answer: a counter of [`COMMITS_UNIT`].
+    /// Offsets that Kafka refused, or didn't answer: a counter of `{commit}`.
     pub const COMMITS_REFUSED: &str = "kafka_tower.consumer.commits_refused";
 
-    /// Records without a delivery report: a gauge in [`MESSAGES`].
+    /// Records without a delivery report: a gauge in `{message}`.
     pub const PUBLISHER_IN_FLIGHT: &str = "kafka_tower.publisher.in_flight";
     /// Whether a circuit is closed (0), half-open (1) or open (2): a gauge without a unit.
     pub const CIRCUIT_STATE: &str = "kafka_tower.circuit_breaker.state";
-    /// Circuits that are not closed: a gauge in [`CIRCUITS`].
+    /// Circuits that are not closed: a gauge in `{circuit}`.
     pub const OPEN_CIRCUITS: &str = "kafka_tower.circuit_breaker.open_circuits";
-
-    /// The unit of durations.
-    pub const SECONDS: &str = "s";
-    /// The unit of sizes.
-    pub const BYTES: &str = "By";
-    /// The unit of numbers of records.
-    pub const MESSAGES: &str = "{message}";
-    /// The unit of [`RETRIES`].
-    pub const RETRIES_UNIT: &str = "{retry}";
-    /// The unit of numbers of partitions.
-    pub const PARTITIONS: &str = "{partition}";
-    /// The unit of [`REBALANCES`].
-    pub const REBALANCES_UNIT: &str = "{rebalance}";
-    /// The unit of [`COMMITS`].
-    pub const COMMITS_UNIT: &str = "{commit}";
-    /// The unit of [`OPEN_CIRCUITS`].
-    pub const CIRCUITS: &str = "{circuit}";
 
     /// The upper bounds of a duration's buckets, in seconds.
     pub const DURATION_BUCKETS: [f64; 14] = [

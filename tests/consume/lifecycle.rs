@@ -15,6 +15,8 @@ enum Hook {
     Creating,
     Created,
     Subscribed(Vec<String>),
+    Assigned(Vec<(String, i32)>),
+    Revoked(Vec<(String, i32)>),
     Received(i32, i64),
     Error(String),
     End(i32, i64),
@@ -71,6 +73,14 @@ impl Lifecycle for Hooks {
         self.add(Hook::Subscribed(topics.to_vec()));
     }
 
+    fn assigned(&mut self, partitions: &[(String, i32)]) {
+        self.add(Hook::Assigned(partitions.to_vec()));
+    }
+
+    fn revoked(&mut self, partitions: &[(String, i32)]) {
+        self.add(Hook::Revoked(partitions.to_vec()));
+    }
+
     fn record_received(&mut self, record: &ConsumerRecord) {
         self.add(Hook::Received(record.partition(), record.offset()));
     }
@@ -119,10 +129,12 @@ fn every_hook_is_called_in_order() {
 
         let all = hooks.all();
         let topics = vec![bed.topic.clone()];
+        let both = Vec::from([0, 1].map(|partition| (bed.topic.clone(), partition)));
         let begin = [Hook::Creating, Hook::Created, Hook::Subscribed(topics)];
         assert_eq!(all[..3], begin);
-        let end = [Hook::Stopping, Hook::Stopped(summary)];
-        assert_eq!(all[all.len() - 2..], end);
+        assert_eq!(all[3], Hook::Assigned(both.clone()));
+        let end = [Hook::Stopping, Hook::Revoked(both), Hook::Stopped(summary)];
+        assert_eq!(all[all.len() - 3..], end);
         for partition in 0..2 {
             let places = [0, 1, 2].map(|offset| hooks.place(&Hook::Received(partition, offset)));
             assert!(places.is_sorted() && places[0].is_some(), "{all:?}");
@@ -239,6 +251,16 @@ impl Lifecycle for Clumsy {
 
     fn subscribed(&mut self, _: &[String]) {
         panic!("subscribed");
+    }
+
+    fn assigned(&mut self, partitions: &[(String, i32)]) {
+        self.0.assigned(partitions);
+        panic!("assigned");
+    }
+
+    fn revoked(&mut self, partitions: &[(String, i32)]) {
+        self.0.revoked(partitions);
+        panic!("revoked");
     }
 
     fn record_received(&mut self, record: &ConsumerRecord) {

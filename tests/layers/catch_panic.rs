@@ -7,7 +7,7 @@ use std::{
 
 use kafka_tower::{
     Backoff, BoxError, ConsumerRecord, Outcome, PanicError, Persistence, ProducerRecord, Record,
-    find,
+    find_error,
     layers::{CatchPanicLayer, RetryLayer},
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -19,7 +19,7 @@ use crate::{
 };
 
 fn message<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a str {
-    find::<PanicError>(error).expect("a panic").message()
+    find_error::<PanicError>(error).expect("a panic").message()
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{future::pending, time::Duration};
 use futures_util::FutureExt;
 use kafka_tower::{
     Backoff, BoxError, Classified, Classifier, ConsumerRecord, ErrorClass, Outcome, Persistence,
-    ProducerRecord, Record, find,
+    ProducerRecord, Record, find_error,
     layers::{
         RetryLayer, ServiceBuilderExt,
         circuit_breaker::{CircuitBreakerLayer, CircuitMonitor, CircuitOpen, CircuitState},
@@ -57,7 +57,7 @@ async fn an_open_circuit_fails_a_publish_at_once_with_its_record() {
         error.record().unwrap().payload.as_deref(),
         Some(&b"tea"[..])
     );
-    assert!(find::<CircuitOpen>(&error).is_some());
+    assert!(find_error::<CircuitOpen>(&error).is_some());
     assert_eq!(fake.calls().len(), 2);
     advance(SECOND).await;
     call(&mut service, order()).await.unwrap();
@@ -287,7 +287,7 @@ async fn a_circuit_for_each_partition_does_not_mind_the_key() {
         .layer(Fake::new([refused(Retriable)]));
     call(&mut service, order().partition(3)).await.unwrap_err();
     let error = call(&mut service, order().partition(3)).await.unwrap_err();
-    assert!(find::<CircuitOpen>(&error).is_some());
+    assert!(find_error::<CircuitOpen>(&error).is_some());
 }
 
 #[test]
@@ -376,7 +376,7 @@ async fn what_was_ready_before_it_opened_does_not_pass() {
     early.ready().await.unwrap();
     call(&mut service, order()).await.unwrap_err();
     let error = early.call(order()).await.unwrap_err();
-    assert!(find::<CircuitOpen>(&error).is_some(), "{error}");
+    assert!(find_error::<CircuitOpen>(&error).is_some(), "{error}");
 
     let fake = Fake::new([down()]);
     let mut service = breaker(1).layer(fake.handle());
@@ -391,7 +391,7 @@ async fn what_was_ready_before_it_opened_does_not_pass() {
 async fn those_that_wait_for_their_key_do_not_pass_an_open_circuit() {
     let fake = Fake::new([refused(Retriable)]);
     let mut service = ServiceBuilder::new()
-        .ordered_by_key()
+        .key_order()
         .circuit_breaker(breaker(1))
         .service(fake.handle());
     let mut calls = Vec::new();
@@ -402,7 +402,7 @@ async fn those_that_wait_for_their_key_do_not_pass_an_open_circuit() {
     let open = |answer: &Published| {
         answer
             .as_ref()
-            .is_err_and(|e| find::<CircuitOpen>(e).is_some())
+            .is_err_and(|e| find_error::<CircuitOpen>(e).is_some())
     };
     assert_eq!(
         answers.iter().map(open).collect::<Vec<_>>(),
@@ -431,7 +431,7 @@ async fn the_longest_time_of_being_open_is_no_overflow() {
     call(&mut service, order()).await.unwrap_err();
     assert_eq!(monitor.state(), CircuitState::Open);
     let error = call(&mut service, order()).await.unwrap_err();
-    assert!(find::<CircuitOpen>(&error).is_some());
+    assert!(find_error::<CircuitOpen>(&error).is_some());
     let layer = CircuitBreakerLayer::failure_rate(0.5, Duration::MAX, 1, Duration::MAX);
     let mut service = layer.per_key().layer(Fake::new([down()]));
     call(&mut service, of_key(0, "a")).await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use kafka_tower::{
     BoxError, Classified, ConsumerRecord, Delivery, ErrorClass, MessageId, Outcome, ProducerRecord,
-    PublishError, find, layers::FallbackLayer,
+    PublishError, find_error, layers::FallbackLayer,
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -45,8 +45,9 @@ async fn a_function_may_fail_with_the_error_that_it_was_given() {
 #[tokio::test]
 async fn only_what_is_asked_for_falls_back() {
     let fake = Fake::new([refused(NonRetriable), refused(Unavailable)]);
-    let layer = FallbackLayer::to_service(Fake::new([delivered()]))
-        .when(|error| find(error).is_some_and(|error: &PublishError| error.class() == Unavailable));
+    let layer = FallbackLayer::to_service(Fake::new([delivered()])).when(|error| {
+        find_error(error).is_some_and(|error: &PublishError| error.class() == Unavailable)
+    });
     let mut service = layer.layer(fake);
     let error = service
         .ready()
@@ -76,12 +77,12 @@ async fn when_the_fallback_fails_as_well_both_are_told() {
     let service = FallbackLayer::to_service(other).layer(failing);
     let error = service.oneshot(read(1)).await.unwrap_err();
     assert_eq!(error.to_string(), "no, and the fallback failed as well");
-    let fallback: &Classified = find(&*error).expect("the fallback's error");
+    let fallback: &Classified = find_error(&*error).expect("the fallback's error");
     assert_eq!(fallback.class(), Unavailable);
 
     let service = FallbackLayer::to_topic(Fake::new([refused(Retriable)]), "elsewhere");
     let error = service.layer(failing).oneshot(read(1)).await.unwrap_err();
-    assert!(find::<PublishError>(&*error).is_some());
+    assert!(find_error::<PublishError>(&*error).is_some());
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
 
 use kafka_tower::{
     Backoff, BoxError, Classified, ConsumerRecord, ErrorClass, Outcome, PanicError, Persistence,
-    ProducerRecord, PublishExt, find,
+    ProducerRecord, PublishExt, find_error,
     layers::{
         CircuitBreakerLayer, DeadLetter, FallbackLayer, MetricsLayer, RateLimitLayer, RetryLayer,
         ServiceBuilderExt, circuit_breaker::CircuitState, metrics::Field,
@@ -65,7 +65,7 @@ fn without_catch_panic_a_panic_stops_the_consumer() {
             .service(panicking);
         let ended = soon("the end", bed.serve(stack).task).await;
         let error = ended.expect("no panic").unwrap_err();
-        assert!(find::<PanicError>(&error).is_some(), "{error}");
+        assert!(find_error::<PanicError>(&error).is_some(), "{error}");
     });
 }
 
@@ -108,7 +108,7 @@ async fn key_order_inside_of_retry_lets_the_second_pass_the_first() {
     let fake = Fake::new([refused(ErrorClass::Retriable), delivered(), delivered()]);
     let mut stack = ServiceBuilder::new()
         .retry_with(Backoff::default())
-        .ordered_by_key()
+        .key_order()
         .service(fake.handle());
     let first = stack.ready().await.unwrap().call(order().payload("1"));
     let second = stack.ready().await.unwrap().call(order().payload("2"));

@@ -4,7 +4,7 @@ use std::{error::Error, future::pending, time::Duration};
 
 use kafka_tower::{
     Backoff, BoxError, Classified, Classifier, ConsumerRecord, ErrorClass, Failure, GaveUp,
-    Outcome, Persistence, ProducerRecord, PublishError, Record, RetryError, find,
+    Outcome, Persistence, ProducerRecord, PublishError, Record, RetryError, find_error,
     layers::RetryLayer,
 };
 use tokio::time::advance;
@@ -69,7 +69,7 @@ async fn the_last_error_says_how_many_and_how_long_and_carries_the_last_cause() 
         Some(&b"tea"[..])
     );
     assert_eq!(error.persistence(), Persistence::NotPersisted);
-    let retry: &RetryError = find(&error).expect("a retry error");
+    let retry: &RetryError = find_error(&error).expect("a retry error");
     assert_eq!((retry.attempts(), retry.elapsed()), (4, seconds(7)));
     assert_eq!(
         (retry.class(), retry.reason()),
@@ -92,7 +92,7 @@ async fn what_kafka_may_have_written_is_repeated_only_on_request() {
         .oneshot(order())
         .await
         .unwrap_err();
-    let given_up: &RetryError = find(&error).expect("a retry error");
+    let given_up: &RetryError = find_error(&error).expect("a retry error");
     assert_eq!(given_up.reason(), GaveUp::PossiblyPersisted);
     assert_eq!(fake.calls().len(), 2);
 
@@ -165,7 +165,7 @@ async fn a_publisher_that_ends_meanwhile_ends_the_retry() {
     let publish = service.ready().await.unwrap().call(order());
     fake.end();
     let error = publish.await.unwrap_err();
-    assert!(find::<RetryError>(&error).is_none(), "{error:?}");
+    assert!(find_error::<RetryError>(&error).is_none(), "{error:?}");
     assert_eq!(error.class(), Fatal);
     assert!(error.to_string().ends_with("ended"), "{error}");
     assert!(error.record().is_some());
@@ -436,7 +436,7 @@ fn a_record_that_is_given_up_stops_the_consumer_with_what_became_of_it() {
         let backoff = Backoff::constant(Duration::from_millis(5));
         let running = bed.serve(RetryLayer::new(backoff).layer(handler));
         let error = running.end().await.unwrap_err();
-        let given_up: &RetryError = find(&error).expect("a retry error");
+        let given_up: &RetryError = find_error(&error).expect("a retry error");
         assert_eq!((given_up.attempts(), given_up.failures().len()), (4, 4));
         assert!(bed.committed().await.values().all(|offset| *offset == 0));
     });

@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use kafka_tower::{
     Backoff, BoxError, BoxPublisher, Delivery, ErrorClass, Flushed, MessageId, PanicError,
     Persistence, ProducerRecord, ProducerSettings, PublishError, PublishExt, Publisher, SendQueue,
-    find,
+    find_error,
     layers::{DeadLetter, ServiceBuilderExt},
     testing::EmbeddedKafka,
 };
@@ -224,7 +224,7 @@ async fn a_panic_fails_its_record_and_no_other() {
             "{place}"
         );
         let error = &flushed.failed[0];
-        assert_eq!(find(error).map(PanicError::message), Some("oh no"));
+        assert_eq!(find_error(error).map(PanicError::message), Some("oh no"));
         assert_eq!(error.persistence(), persistence, "{place}");
     }
 }

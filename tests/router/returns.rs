@@ -6,7 +6,7 @@ use kafka_tower::{
     BoxError, Classified, Classifier, Classify, ConsumerRecord, Delivery, ErrorClass, MessageId,
     Outcome, Router,
     extract::Json,
-    find,
+    find_error,
     router::{Handler, IntoOutcome},
 };
 
@@ -71,10 +71,10 @@ async fn errors_keep_their_class_and_type() {
     assert_eq!(classify(&error.unwrap_err()), ErrorClass::Fatal);
 
     let error = returned(async || Err::<(), anyhow::Error>(Inner.into())).await;
-    assert!(find::<Inner>(&*error.unwrap_err()).is_some());
+    assert!(find_error::<Inner>(&*error.unwrap_err()).is_some());
     let context = |error: anyhow::Error| error.context("while testing");
     let error = returned(async move || Err::<(), _>(context(Inner.into()))).await;
-    assert!(find::<Inner>(&*error.unwrap_err()).is_some());
+    assert!(find_error::<Inner>(&*error.unwrap_err()).is_some());
     let fatal = async move || Err::<(), _>(context(Classified::fatal(Inner).into()));
     assert_eq!(
         classify(&returned(fatal).await.unwrap_err()),

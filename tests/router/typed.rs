@@ -7,7 +7,7 @@ use kafka_tower::{
     BoxError, Classifier, Classify, Codec, ConsumerRecord, ErrorClass, JsonCodec, Outcome,
     Persistence, PublishExt, Rejection, Router, Topic,
     extract::{Offset, State},
-    find,
+    find_error,
     layers::{DeadLetter, ServiceBuilderExt},
 };
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ async fn the_last_argument_is_value_or_key_and_value() {
 
     let error = answer(Router::new().route(ORDERS.handle(value)), tombstone()).await;
     let error = error.unwrap_err();
-    assert!(find::<Rejection>(&*error).unwrap().is_missing());
+    assert!(find_error::<Rejection>(&*error).unwrap().is_missing());
     let error = answer(
         Router::new().route(ORDERS.handle(pair)),
         record("orders").payload(json).build(),

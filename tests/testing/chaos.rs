@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, future::join_all};
 use kafka_tower::{
     Backoff, Classifier, Classify, ConsumerRecord, ErrorClass, Ordering, Outcome, PanicError,
-    Persistence, ProducerRecord, PublishExt, find,
+    Persistence, ProducerRecord, PublishExt, find_error,
     layers::{CatchPanicLayer, DeadLetter, RetryLayer, ServiceBuilderExt},
     testing::{ChaosLayer, MockPublisher, chaos::ChaosError},
 };
@@ -49,7 +49,7 @@ async fn a_failed_record_is_not_passed_on_and_comes_back() {
     for error in &failed {
         assert_eq!(error.class(), ErrorClass::Unavailable, "{error:?}");
         assert_eq!(error.persistence(), Persistence::NotPersisted);
-        assert!(find::<ChaosError>(error).is_some());
+        assert!(find_error::<ChaosError>(error).is_some());
         let back = error.record().expect("the record");
         let is_it = |one: &ProducerRecord| one.payload == back.payload;
         assert!(!publisher.records().iter().any(is_it));
@@ -81,7 +81,7 @@ async fn a_panic_comes_in_the_future() {
         async |_: ConsumerRecord| Ok::<_, ChaosError>(()),
     ));
     let error = service.oneshot(read(0)).await.unwrap_err();
-    assert!(find::<PanicError>(&*error).is_some(), "{error:?}");
+    assert!(find_error::<PanicError>(&*error).is_some(), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     client::native::commit::{self, Committed},
-    consume::{metadata::Metadata, summary::Undone},
+    consume::{lifecycle::Moment, metadata::Metadata, summary::Undone},
 };
 
 /// How long the group's coordinator may take to say what was committed. Without an answer
@@ -69,8 +69,8 @@ impl Driver {
         // read them.
         if self.end.is_none() && !partitions.is_empty() {
             let mut committed = self.ask_committed(partitions);
+            self.close_lanes(partitions.clone(), Some(Undone::Lost));
             for (topic, partition) in partitions {
-                self.close_lane(topic, *partition, Some(Undone::Lost));
                 let (start, known) = match committed.remove(&(topic.clone(), *partition)) {
                     Some(one) => {
                         let known = Metadata::decode(&one.metadata, one.offset);
@@ -87,6 +87,7 @@ impl Driver {
                 };
                 self.open_lane(topic, *partition, start, &known);
             }
+            self.hooks.tell(Moment::Assigned(partitions.clone()));
         }
         answer(&self.consumer, true, &list(partitions));
         self.control.assigned.store(true, Ordering::Release);
@@ -188,19 +189,27 @@ impl Driver {
                 }
             }
             answer(&self.consumer, false, &list(&revocation.partitions));
-            for (topic, partition) in &revocation.partitions {
-                self.close_lane(topic, *partition, why);
-            }
+            self.close_lanes(revocation.partitions, why);
+        }
+    }
+
+    fn close_lanes(&mut self, mut partitions: Partitions, why: Option<Undone>) {
+        partitions.retain(|(topic, partition)| self.generation_of(topic, *partition).is_some());
+        for (topic, partition) in &partitions {
+            self.close_lane(topic, *partition, why);
+        }
+        if !partitions.is_empty() {
+            self.hooks.tell(Moment::Revoked(partitions));
         }
     }
 
     /// Closes every lane at the end, and learns what they left undone.
     pub(super) fn close_all_lanes(&mut self) {
         self.answer_open_rebalances();
-        let owned: Vec<_> = self.owned.keys().cloned().collect();
-        for (topic, partition) in owned {
-            self.close_lane(&topic, partition, None);
-        }
+        let owned = self.owned.keys();
+        let mut owned = Vec::from_iter(owned.map(|(topic, number)| (topic.to_string(), *number)));
+        owned.sort_unstable();
+        self.close_lanes(owned, None);
         let deadline = Instant::now() + CANCEL_GRACE;
         while !self.closing.is_empty() && Instant::now() < deadline {
             std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));

@@ -13,7 +13,7 @@
 //! # Example
 //!
 //! ```
-//! use kafka_tower::{BoxError, ConsumerRecord, find, PanicError, layers::CatchPanicLayer};
+//! use kafka_tower::{BoxError, ConsumerRecord, find_error, PanicError, layers::CatchPanicLayer};
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //!
 //! async fn on_order(record: ConsumerRecord) -> Result<(), BoxError> {
@@ -28,7 +28,7 @@
 //!     .service(service_fn(on_order));
 //! let tombstone = ConsumerRecord::builder("orders", 0, 7).build();
 //! let error = service.oneshot(tombstone).await.unwrap_err();
-//! let panic: &PanicError = find(&*error).expect("a panic");
+//! let panic: &PanicError = find_error(&*error).expect("a panic");
 //! assert_eq!(panic.message(), "a tombstone");
 //! # }
 //! ```

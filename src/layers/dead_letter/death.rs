@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    error::{BoxError, ErrorClass, Failure, PublishError, RetryError, as_type, causes, find},
+    error::{BoxError, ErrorClass, Failure, PublishError, RetryError, as_type, causes, find_error},
     record::Side,
 };
 
@@ -21,7 +21,7 @@ impl Death {
     /// What a retry layer says of the attempts, or what is seen of the only one.
     pub(super) fn new(side: Side, class: ErrorClass, attempt: u32, cause: BoxError) -> Self {
         let retry = match side {
-            Side::Publish => find::<RetryError>(&*cause),
+            Side::Publish => find_error::<RetryError>(&*cause),
             // Below are attempts at something else: what the handler published.
             Side::Consume => causes(&*cause)
                 .take_while(|cause| as_type::<PublishError>(*cause).is_none())

@@ -16,7 +16,7 @@ use super::{
     write::{undone, write},
 };
 use crate::{
-    error::{BoxError, ErrorClass, PublishError, boxed, find},
+    error::{BoxError, ErrorClass, PublishError, boxed, find_error},
     record::{ProducerRecord, Record, RecordService, Side, Verdict},
 };
 
@@ -135,7 +135,7 @@ where
 
 /// Whether a layer further inside has dead-lettered the record already.
 fn is_dead<R: Record>(error: &BoxError) -> bool {
-    let publish = find::<PublishError>(&**error).filter(|_| R::SIDE == Side::Publish);
+    let publish = find_error::<PublishError>(&**error).filter(|_| R::SIDE == Side::Publish);
     publish.is_some_and(|error| error.dead_letter().is_some())
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{death::Death, header, layer::Settings};
 use crate::{
-    error::{ErrorClass, Persistence, PublishError, cut, find, message},
+    error::{ErrorClass, Persistence, PublishError, cut, find_error, message},
     record::{Headers, ProducerRecord, Record, RecordView, Side},
 };
 
@@ -106,7 +106,7 @@ fn describe<R: Record>(
     }
     set(header::HOPS, hops(record).saturating_add(1).to_string());
     if R::SIDE == Side::Publish {
-        let persistence = match find(&*death.cause).map(PublishError::persistence) {
+        let persistence = match find_error(&*death.cause).map(PublishError::persistence) {
             Some(Persistence::NotPersisted) => "not-persisted",
             _ => "possibly-persisted",
         };

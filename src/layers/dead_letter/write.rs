@@ -8,7 +8,8 @@ use tracing::warn;
 use super::{DeadLetterError, death::Death, letter, service::Shared};
 use crate::{
     error::{
-        BoxError, Classified, Classifier, Classify, ErrorClass, PublishError, boxed, find, message,
+        BoxError, Classified, Classifier, Classify, ErrorClass, PublishError, boxed, find_error,
+        message,
     },
     record::{Delivery, ProducerRecord, Record, RecordService, Side},
 };
@@ -119,7 +120,7 @@ fn circle<R: Record>(record: &R, letter: &ProducerRecord, max_hops: u32) -> Opti
 }
 
 fn is_too_large(error: &BoxError) -> bool {
-    let code = find(&**error).and_then(PublishError::code);
+    let code = find_error(&**error).and_then(PublishError::code);
     code.is_some_and(|code| TOO_LARGE.contains(&code))
 }
 

@@ -25,7 +25,7 @@ impl<F> FallbackLayer<F> {
 
     /// Falls back only for errors of which this is true; the others pass.
     ///
-    /// [`find`](crate::find) looks for a type among the causes, a
+    /// [`find_error`](crate::find_error) looks for a type among the causes, a
     /// [`Classifier`](crate::Classifier) gives the class.
     pub fn when(
         mut self,

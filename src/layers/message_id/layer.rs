@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use tower::Layer;
 
-use super::WithMessageId;
+use super::MessageIdService;
 use crate::record::{IntoBytes, MessageId, ProducerRecord};
 
 /// Gives each record an id, see [`layers::message_id`](super).
@@ -42,10 +42,10 @@ impl MessageIdLayer {
 }
 
 impl<S> Layer<S> for MessageIdLayer {
-    type Service = WithMessageId<S>;
+    type Service = MessageIdService<S>;
 
-    fn layer(&self, inner: S) -> WithMessageId<S> {
-        WithMessageId::new(inner, self.make.clone())
+    fn layer(&self, inner: S) -> MessageIdService<S> {
+        MessageIdService::new(inner, self.make.clone())
     }
 }
 

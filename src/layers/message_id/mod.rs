@@ -38,4 +38,4 @@ mod layer;
 mod service;
 
 pub use self::layer::MessageIdLayer;
-pub use self::service::WithMessageId;
+pub use self::service::MessageIdService;

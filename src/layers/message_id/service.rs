@@ -11,12 +11,12 @@ use crate::record::{MessageId, ProducerRecord};
 
 /// The service of a [`MessageIdLayer`](super::MessageIdLayer).
 #[derive(Clone)]
-pub struct WithMessageId<S> {
+pub struct MessageIdService<S> {
     inner: S,
     make: Option<Arc<Make>>,
 }
 
-impl<S> WithMessageId<S> {
+impl<S> MessageIdService<S> {
     pub(super) fn new(inner: S, make: Option<Arc<Make>>) -> Self {
         Self { inner, make }
     }
@@ -37,7 +37,7 @@ impl<S> WithMessageId<S> {
     }
 }
 
-impl<S: Service<ProducerRecord>> Service<ProducerRecord> for WithMessageId<S> {
+impl<S: Service<ProducerRecord>> Service<ProducerRecord> for MessageIdService<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
@@ -55,9 +55,9 @@ impl<S: Service<ProducerRecord>> Service<ProducerRecord> for WithMessageId<S> {
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for WithMessageId<S> {
+impl<S: fmt::Debug> fmt::Debug for MessageIdService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WithMessageId")
+        f.debug_struct("MessageIdService")
             .field("inner", &self.inner)
             .field("generates", &self.make.is_none())
             .finish()

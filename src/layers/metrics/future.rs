@@ -16,7 +16,7 @@ use crate::{
     telemetry::semconv,
 };
 
-/// The future of a [`Measured`](super::Measured).
+/// The future of a [`MetricsService`](super::MetricsService).
 ///
 /// Cancel safety: that of the future inside. A call that is dropped is not observed.
 #[pin_project]

@@ -4,7 +4,7 @@ use std::{any::Any, borrow::Cow, error::Error};
 
 use super::Disposition;
 use crate::{
-    error::{BoxError, Classifier, Classify, ErrorClass, PublishError, RetryError, find},
+    error::{BoxError, Classifier, Classify, ErrorClass, PublishError, RetryError, find_error},
     record::{Delivery, Outcome, Record, Side},
     telemetry::error_type,
 };
@@ -74,9 +74,9 @@ impl Judgement {
         self.error = Some((class, error_type(error)));
         match side {
             Side::Publish => {
-                self.attempts = find(error).map_or(1, RetryError::attempts);
+                self.attempts = find_error(error).map_or(1, RetryError::attempts);
                 self.retries = self.attempts.saturating_sub(1);
-                let dead = find(error).and_then(PublishError::dead_letter);
+                let dead = find_error(error).and_then(PublishError::dead_letter);
                 if dead.is_some() {
                     self.disposition = Disposition::Moved;
                 }

@@ -10,7 +10,7 @@ use std::{
 use tower::Layer;
 use tracing::error;
 
-use super::{Measured, Metrics, Observation, destinations::Destinations};
+use super::{Metrics, MetricsService, Observation, destinations::Destinations};
 use crate::error::PanicError;
 
 /// How many destinations are named, unless the layer is told.
@@ -98,10 +98,10 @@ impl<M: Metrics> Shared<M> {
 }
 
 impl<M: Metrics, S> Layer<S> for MetricsLayer<M> {
-    type Service = Measured<M, S>;
+    type Service = MetricsService<M, S>;
 
-    fn layer(&self, inner: S) -> Measured<M, S> {
-        Measured::new(inner, Arc::clone(&self.shared))
+    fn layer(&self, inner: S) -> MetricsService<M, S> {
+        MetricsService::new(inner, Arc::clone(&self.shared))
     }
 }
 

@@ -78,4 +78,4 @@ mod service;
 pub use self::future::ResponseFuture;
 pub use self::layer::MetricsLayer;
 pub use self::observation::{Disposition, Field, Metrics, Observation};
-pub use self::service::Measured;
+pub use self::service::MetricsService;

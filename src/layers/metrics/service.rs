@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// The service of a [`MetricsLayer`](super::MetricsLayer).
-pub struct Measured<M, S> {
+pub struct MetricsService<M, S> {
     inner: S,
     shared: Arc<Shared<M>>,
 }
 
-impl<M, S> Measured<M, S> {
+impl<M, S> MetricsService<M, S> {
     pub(super) fn new(inner: S, shared: Arc<Shared<M>>) -> Self {
         Self { inner, shared }
     }
@@ -44,7 +44,7 @@ impl<M, S> Measured<M, S> {
     }
 }
 
-impl<R, M, S> Service<R> for Measured<M, S>
+impl<R, M, S> Service<R> for MetricsService<M, S>
 where
     R: Record,
     M: Metrics,
@@ -67,7 +67,7 @@ where
     }
 }
 
-impl<M, S> Measured<M, S> {
+impl<M, S> MetricsService<M, S> {
     fn begin<R: Record>(&self, record: &R) -> Call<M> {
         let (kind, name) = match record.extensions().get() {
             Some(route) => (Destination::Route, MatchedRoute::as_str(route)),
@@ -85,7 +85,7 @@ impl<M, S> Measured<M, S> {
     }
 }
 
-impl<M, S: Clone> Clone for Measured<M, S> {
+impl<M, S: Clone> Clone for MetricsService<M, S> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -94,9 +94,9 @@ impl<M, S: Clone> Clone for Measured<M, S> {
     }
 }
 
-impl<M, S: fmt::Debug> fmt::Debug for Measured<M, S> {
+impl<M, S: fmt::Debug> fmt::Debug for MetricsService<M, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Measured")
+        f.debug_struct("MetricsService")
             .field("inner", &self.inner)
             .finish_non_exhaustive()
     }

@@ -3,7 +3,7 @@ use std::{error::Error, time::Duration};
 use tracing::{Span, field::display};
 
 use crate::{
-    error::{BoxError, PublishError, RetryError, find, message},
+    error::{BoxError, PublishError, RetryError, find_error, message},
     record::{ConsumerRecord, ProducerRecord, Record},
     telemetry::{error_type, semconv::attribute},
 };
@@ -76,7 +76,7 @@ impl OnFailure<ProducerRecord> for DefaultOnFailure {
         if let Some(id) = id {
             span.record(attribute::MESSAGE_ID, display(id));
         }
-        let attempts = find(error).map_or(1, RetryError::attempts);
+        let attempts = find_error(error).map_or(1, RetryError::attempts);
         span.record(attribute::ATTEMPT, i64::from(attempts));
         let outcome = match error.dead_letter() {
             Some(_) => "moved",

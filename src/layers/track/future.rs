@@ -10,7 +10,7 @@ use pin_project::pin_project;
 
 use super::{DeliveryHooks, DeliveryStatus, DeliveryTracker, hooks::guard};
 use crate::{
-    error::{PublishError, RetryError, boxed, find},
+    error::{PublishError, RetryError, boxed, find_error},
     record::{Delivery, ProducerRecord, Record, RecordService},
 };
 
@@ -57,7 +57,7 @@ impl<H: DeliveryHooks, S: RecordService<ProducerRecord>> Future for ResponseFutu
                 hooks.on_success(context, delivery);
             }),
             Err(error) => {
-                let attempts = find(error).map_or(1, RetryError::attempts);
+                let attempts = find_error(error).map_or(1, RetryError::attempts);
                 guard(record, attempts, |context| hooks.on_failure(context, error));
             }
         }

@@ -1,6 +1,6 @@
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 
-use super::{super::semconv::metric, attributes::Set};
+use super::{super::semconv::metric, attributes::Set, unit};
 use crate::{
     layers::metrics::{Disposition, Observation},
     record::Side,
@@ -20,7 +20,7 @@ pub(super) struct Instruments {
 impl Instruments {
     pub(super) fn new(meter: &Meter) -> Self {
         let duration = |name, description| {
-            let histogram = meter.f64_histogram(name).with_unit(metric::SECONDS);
+            let histogram = meter.f64_histogram(name).with_unit(unit::SECONDS);
             histogram
                 .with_description(description)
                 .with_boundaries(metric::DURATION_BUCKETS.to_vec())
@@ -41,27 +41,27 @@ impl Instruments {
             ),
             sent: counter(
                 metric::SENT_MESSAGES,
-                metric::MESSAGES,
+                unit::MESSAGES,
                 "Records that were to be published.",
             ),
             consumed: counter(
                 metric::CONSUMED_MESSAGES,
-                metric::MESSAGES,
+                unit::MESSAGES,
                 "Records that were handed to the service, each attempt by itself.",
             ),
             retries: counter(
                 metric::RETRIES,
-                metric::RETRIES_UNIT,
+                unit::RETRIES,
                 "Attempts that were, or are to be, repeated.",
             ),
             dead_letters: counter(
                 metric::DEAD_LETTERS,
-                metric::MESSAGES,
+                unit::MESSAGES,
                 "Records that went to another topic.",
             ),
             deferrals: counter(
                 metric::DEFERRALS,
-                metric::MESSAGES,
+                unit::MESSAGES,
                 "Records that were put off without counting an attempt.",
             ),
         }

@@ -4,6 +4,7 @@ mod attributes;
 mod instruments;
 mod observed;
 mod registry;
+mod unit;
 
 use std::{fmt, sync::Arc};
 

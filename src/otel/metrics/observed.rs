@@ -10,6 +10,7 @@ use opentelemetry::{
 use super::{
     super::semconv::{OTHER, SYSTEM_KAFKA, SemConv, attribute, metric},
     registry::{Partitions, Place, Registry},
+    unit,
 };
 use crate::{consume::ConsumerStats, layers::circuit_breaker::CircuitState};
 
@@ -36,7 +37,7 @@ impl Observed<'_> {
         self.each_partition(
             (
                 metric::LAG,
-                metric::MESSAGES,
+                unit::MESSAGES,
                 "Offsets that are not complete.",
             ),
             true,
@@ -45,7 +46,7 @@ impl Observed<'_> {
         self.each_partition(
             (
                 metric::IN_FLIGHT,
-                metric::MESSAGES,
+                unit::MESSAGES,
                 "Records that are running in the service.",
             ),
             true,
@@ -54,7 +55,7 @@ impl Observed<'_> {
         self.each_partition(
             (
                 metric::WAITING,
-                metric::MESSAGES,
+                unit::MESSAGES,
                 "Records that wait for their next attempt, or for their key.",
             ),
             true,
@@ -63,7 +64,7 @@ impl Observed<'_> {
         self.each_partition(
             (
                 metric::ASSIGNED_PARTITIONS,
-                metric::PARTITIONS,
+                unit::PARTITIONS,
                 "Partitions that are assigned.",
             ),
             false,
@@ -72,7 +73,7 @@ impl Observed<'_> {
         self.each_partition(
             (
                 metric::PAUSED_PARTITIONS,
-                metric::PARTITIONS,
+                unit::PARTITIONS,
                 "Partitions of which nothing is dispatched.",
             ),
             false,
@@ -84,7 +85,7 @@ impl Observed<'_> {
         self.each_group(
             (
                 metric::REBALANCES,
-                metric::REBALANCES_UNIT,
+                unit::REBALANCES,
                 "Assignments and revocations by the group.",
             ),
             |stats| stats.rebalances,
@@ -92,7 +93,7 @@ impl Observed<'_> {
         self.each_group(
             (
                 metric::STALE_COMPLETIONS,
-                metric::MESSAGES,
+                unit::MESSAGES,
                 "Calls that were still running when their partition was given up.",
             ),
             |stats| stats.stale_completions,
@@ -100,7 +101,7 @@ impl Observed<'_> {
         self.each_group(
             (
                 metric::COMMITS,
-                metric::COMMITS_UNIT,
+                unit::COMMITS,
                 "Offsets that Kafka confirmed as committed.",
             ),
             |stats| stats.commits,
@@ -108,18 +109,14 @@ impl Observed<'_> {
         self.each_group(
             (
                 metric::COMMITS_REFUSED,
-                metric::COMMITS_UNIT,
+                unit::COMMITS,
                 "Offsets that Kafka refused to commit, or didn't answer.",
             ),
             |stats| stats.commits_refused,
         );
         let (names, registry) = (self.names, Arc::clone(self.registry));
         self.gauge(
-            (
-                metric::BYTES_HELD,
-                metric::BYTES,
-                "Bytes that records take.",
-            ),
+            (metric::BYTES_HELD, unit::BYTES, "Bytes that records take."),
             move |gauge| {
                 for (group, stats) in registry.stats() {
                     if stats.members > 0 {
@@ -132,7 +129,7 @@ impl Observed<'_> {
         let registry = Arc::clone(self.registry);
         let poll_age = self.meter.f64_observable_gauge(metric::POLL_AGE);
         poll_age
-            .with_unit(metric::SECONDS)
+            .with_unit(unit::SECONDS)
             .with_description("How long ago the consumer polled.")
             .with_callback(move |gauge| {
                 for (group, stats) in registry.stats() {
@@ -149,7 +146,7 @@ impl Observed<'_> {
         self.gauge(
             (
                 metric::PUBLISHER_IN_FLIGHT,
-                metric::MESSAGES,
+                unit::MESSAGES,
                 "Records without a delivery report.",
             ),
             move |gauge| {
@@ -181,7 +178,7 @@ impl Observed<'_> {
         self.gauge(
             (
                 metric::OPEN_CIRCUITS,
-                metric::CIRCUITS,
+                unit::CIRCUITS,
                 "Circuits that are not closed.",
             ),
             move |gauge| {

@@ -3,7 +3,8 @@ use std::{error::Error, sync::Arc, time::Duration};
 use super::{Record, RecordView, Side, Verdict, sealed};
 use crate::{
     error::{
-        BoxError, Classifier, Classify, ErrorClass, Persistence, PublishError, RetryError, find,
+        BoxError, Classifier, Classify, ErrorClass, Persistence, PublishError, RetryError,
+        find_error,
     },
     record::{Delivery, Extensions, ProducerRecord},
 };
@@ -77,7 +78,7 @@ impl Record for ProducerRecord {
     }
 
     fn repeatable(error: &(dyn Error + 'static)) -> bool {
-        find(error).is_some_and(|error: &PublishError| {
+        find_error(error).is_some_and(|error: &PublishError| {
             error.persistence() == Persistence::NotPersisted && error.dead_letter().is_none()
         })
     }
@@ -106,7 +107,7 @@ impl Record for ProducerRecord {
 
     fn adopt(&mut self, failed: &(dyn Error + 'static)) {
         if self.message_id.is_none() {
-            self.message_id = find(failed)
+            self.message_id = find_error(failed)
                 .and_then(PublishError::record)
                 .and_then(|record| record.message_id.clone());
         }
@@ -129,7 +130,7 @@ fn failed(error: BoxError, unknown: Persistence, otherwise: ErrorClass) -> Publi
         Err(error) => error,
     };
     let class = Classifier::new().otherwise(otherwise).classify(&*error);
-    let cause = find::<PublishError>(&*error);
+    let cause = find_error::<PublishError>(&*error);
     let persistence = cause.map_or(unknown, PublishError::persistence);
     let code = cause.and_then(PublishError::code);
     PublishError::new(class, persistence, error.to_string())
@@ -143,7 +144,7 @@ fn given_up(error: RetryError, unknown: Persistence) -> PublishError {
     if error.attempts() == 1 {
         return failed(error.into_cause(), unknown, class).with_class(class);
     }
-    let cause = find::<PublishError>(&error);
+    let cause = find_error::<PublishError>(&error);
     let persistence = match error.possibly_persisted() {
         true => Persistence::PossiblyPersisted,
         false => cause.map_or(unknown, PublishError::persistence),
@@ -243,7 +244,7 @@ mod tests {
         let record = ProducerRecord::to("t");
         let error = record.fail(given_up(3, false));
         assert_eq!(error.persistence(), Persistence::NotPersisted);
-        assert_eq!(find(&error).map(RetryError::attempts), Some(3));
+        assert_eq!(find_error(&error).map(RetryError::attempts), Some(3));
         assert_eq!(error.code(), Some(7));
         let error = record.fail(given_up(3, true));
         assert_eq!(error.persistence(), Persistence::PossiblyPersisted);

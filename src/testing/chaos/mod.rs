@@ -61,7 +61,7 @@ pub use self::future::ResponseFuture;
 pub use self::layer::ChaosLayer;
 pub use self::service::Chaos;
 
-/// What a [`ChaosLayer`] fails records with; [`find`](crate::find) tells it from others.
+/// What a [`ChaosLayer`] fails records with; [`find_error`](crate::find_error) tells it from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChaosError;

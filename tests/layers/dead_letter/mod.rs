@@ -6,7 +6,7 @@ mod writing;
 
 use kafka_tower::{
     BoxError, Classified, ConsumerRecord, Delivery, ErrorClass, MessageId, ProducerRecord, Record,
-    find,
+    find_error,
 };
 use tower::{Service, ServiceExt};
 
@@ -38,7 +38,7 @@ pub(super) fn text<'a>(letter: &'a ProducerRecord, name: &str) -> Option<&'a str
 }
 
 pub(super) fn class(error: &BoxError) -> Option<ErrorClass> {
-    find(&**error).map(Classified::class)
+    find_error(&**error).map(Classified::class)
 }
 
 pub(super) async fn call<R: Record, S: Service<R>>(

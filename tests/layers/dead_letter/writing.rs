@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kafka_tower::{
     Backoff, ConsumerRecord, ErrorClass, Headers, Outcome, Persistence, ProducerRecord,
-    PublishError, find,
+    PublishError, find_error,
     layers::{
         DeadLetter,
         dead_letter::{DeadLetterBudget, DeadLetterError, DeadLetterService, header},
@@ -117,7 +117,7 @@ async fn a_write_that_goes_on_failing_is_an_error() {
     assert_eq!(class(&error), Some(Unavailable));
     let waited = started.elapsed().as_secs();
     assert!((260..=300).contains(&waited), "{waited}");
-    assert!(find::<DeadLetterError>(&*error).is_some());
+    assert!(find_error::<DeadLetterError>(&*error).is_some());
     let shown = error.to_string();
     assert!(
         shown.contains("writing it to `orders.dlq` failed after 14 attempts"),
