@@ -1,5 +1,3 @@
-use super::lane::{Dispatch, Found, Lane};
-
 /// How many records are tried together while it isn't known which of them kills the process.
 const GROUP: i64 = 64;
 
@@ -69,71 +67,6 @@ impl Caution {
     pub(super) fn renew(&mut self, offset: i64) {
         if self.trial == Trial::Granted(offset, offset + 1) {
             self.trial = Trial::None;
-        }
-    }
-}
-
-impl Lane {
-    /// Lets a record through, or keeps it for later, in a lane that has to be careful.
-    pub(super) fn admit(&mut self, dispatch: Dispatch, found: &mut Found) -> Option<Dispatch> {
-        let Some(caution) = &mut self.caution else {
-            return Some(dispatch);
-        };
-        let offset = dispatch.record.offset();
-        let is_past = offset >= caution.until && !dispatch.begun;
-        if is_past && self.running == 0 {
-            self.caution = None;
-            self.progress
-                .change_attempts(|attempts| attempts.trial = None);
-            return Some(dispatch);
-        }
-        let admission = match is_past {
-            // Beside a trial it would end it: what dies in it would never be tried alone.
-            true => Admission::Wait,
-            false => caution.admit(offset, self.running),
-        };
-        match admission {
-            Admission::Go => return Some(dispatch),
-            Admission::Wait => {}
-            Admission::Ask(from, to) => {
-                found.trial = true;
-                let attempt = dispatch.record.attempt();
-                self.progress.change_attempts(|attempts| {
-                    attempts.trial = Some((from, to));
-                    if to == from + 1 {
-                        attempts.made.insert(from, attempt);
-                    }
-                });
-                self.has_attempts |= to == from + 1;
-            }
-        }
-        self.runnable.push_front(dispatch);
-        None
-    }
-
-    /// A trial of one record that was written down and never begun was no attempt.
-    pub(super) fn take_back_a_trial(&mut self) {
-        if self.caution.is_none() {
-            return;
-        }
-        let Some((from, _)) = self.progress.attempts().trial else {
-            return;
-        };
-        let is_tried = |dispatch: &&Dispatch| dispatch.record.offset() == from;
-        // What is runnable hasn't begun its attempt.
-        if let Some(dispatch) = self.runnable.iter().find(is_tried) {
-            let attempt = dispatch.record.attempt();
-            self.take_back(from, attempt);
-        }
-    }
-
-    /// An attempt that was counted beforehand counts no more.
-    pub(super) fn take_back(&mut self, offset: i64, attempt: u32) {
-        if self.has_attempts && self.progress.made(offset) == Some(attempt) {
-            self.progress.change_attempts(|attempts| match attempt {
-                0 | 1 => attempts.made.remove(&offset),
-                _ => attempts.made.insert(offset, attempt - 1),
-            });
         }
     }
 }

@@ -2,11 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{
-    Engine, Moment, News,
-    failure::Unplaced,
-    lane::{Dispatch, State},
-};
+use super::{Engine, Moment, News, dispatch::Dispatch, failure::Unplaced, lane::State};
 use crate::{
     consume::{policy::OnUnhandled, summary::Undone},
     error::BoxError,

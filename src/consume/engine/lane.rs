@@ -4,36 +4,15 @@ use std::{
 };
 
 use super::{
-    arrivals::Arrival,
+    arrivals::Arrivals,
     caution::Caution,
-    keys::{KeyHash, KeyHasher, Keys},
+    dispatch::Dispatch,
+    keys::Keys,
     parked::Ticket,
     progress::{Attempts, Progress},
     tracker::Tracker,
 };
-use crate::{
-    consume::{policy, summary::Undone},
-    record::ConsumerRecord,
-};
-
-/// A record on its way from its lane to the service and back.
-#[derive(Debug)]
-pub(crate) struct Dispatch {
-    pub(crate) record: ConsumerRecord,
-    pub(super) lane: u32,
-    pub(super) generation: u64,
-    pub(super) number: u64,
-    pub(super) key: Option<KeyHash>,
-    pub(super) holds_key: bool,
-    pub(super) begun: bool,
-    pub(super) running: bool,
-}
-
-impl Dispatch {
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-}
+use crate::consume::summary::Undone;
 
 /// What a lane starts from.
 #[derive(Debug, Default)]
@@ -60,7 +39,7 @@ pub(super) struct Lane {
     pub(super) progress: Arc<Progress>,
     pub(super) tracker: Tracker,
     pub(super) keys: Keys<Dispatch>,
-    pub(super) arrivals: VecDeque<Arrival>,
+    pub(super) arrivals: Arrivals,
     /// What waited and may be dispatched now; some of it comes before what arrived.
     pub(super) runnable: VecDeque<Dispatch>,
     pub(super) running: usize,
@@ -85,19 +64,6 @@ pub(super) struct Lane {
     pub(super) before_arrivals: usize,
 }
 
-/// How many of those that waited may go before the next arrival.
-const AT_MOST_BEFORE_ARRIVALS: usize = 8;
-
-/// What a look for the next record of a lane found besides.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) end: Option<i64>,
-    /// A trial to be written down.
-    pub(super) trial: bool,
-    /// The offset before which the partition went back.
-    pub(super) went_back: Option<(i64, i64)>,
-}
-
 impl Lane {
     pub(super) fn new(generation: u64, opening: Opening) -> Self {
         let has_attempts = !opening.progress.attempts().made.is_empty();
@@ -107,7 +73,7 @@ impl Lane {
             progress: opening.progress,
             tracker: Tracker::new(opening.start),
             keys: Keys::default(),
-            arrivals: VecDeque::new(),
+            arrivals: Arrivals::default(),
             runnable: VecDeque::new(),
             running: 0,
             parked: BTreeSet::new(),
@@ -132,37 +98,6 @@ impl Lane {
             && !self.paused
             && !self.unready
             && self.failed.is_none()
-    }
-
-    /// The next record that may be dispatched.
-    pub(super) fn take(
-        &mut self,
-        index: u32,
-        bounds: &super::Bounds,
-        hasher: &KeyHasher,
-        found: &mut Found,
-    ) -> Option<Dispatch> {
-        if !self.may_dispatch() {
-            return None;
-        }
-        let one_by_one = bounds.ordering == policy::Ordering::Partition;
-        if one_by_one && self.running + self.parked.len() > 0 {
-            return None;
-        }
-        // However much comes back again and again, what arrived has its turn.
-        let arrivals_first = self.before_arrivals >= AT_MOST_BEFORE_ARRIVALS
-            && !one_by_one
-            && self.caution.is_none();
-        if !arrivals_first && let Some(dispatch) = self.runnable.pop_front() {
-            self.before_arrivals += 1;
-            return self.admit(dispatch, found);
-        }
-        self.before_arrivals = 0;
-        if let Some(dispatch) = self.take_arrival(index, bounds, hasher, found) {
-            return self.admit(dispatch, found);
-        }
-        let dispatch = self.runnable.pop_front()?;
-        self.admit(dispatch, found)
     }
 
     /// What waits for its turn: parked, or behind its key.
@@ -245,5 +180,31 @@ impl Lane {
         drop(self.keys.clear());
         self.blocked = 0;
         self.publish_waiting();
+    }
+
+    /// A trial of one record that was written down and never begun was no attempt.
+    pub(super) fn take_back_a_trial(&mut self) {
+        if self.caution.is_none() {
+            return;
+        }
+        let Some((from, _)) = self.progress.attempts().trial else {
+            return;
+        };
+        let is_tried = |dispatch: &&Dispatch| dispatch.record.offset() == from;
+        // What is runnable hasn't begun its attempt.
+        if let Some(dispatch) = self.runnable.iter().find(is_tried) {
+            let attempt = dispatch.record.attempt();
+            self.take_back(from, attempt);
+        }
+    }
+
+    /// An attempt that was counted beforehand counts no more.
+    pub(super) fn take_back(&mut self, offset: i64, attempt: u32) {
+        if self.has_attempts && self.progress.made(offset) == Some(attempt) {
+            self.progress.change_attempts(|attempts| match attempt {
+                0 | 1 => attempts.made.remove(&offset),
+                _ => attempts.made.insert(offset, attempt - 1),
+            });
+        }
     }
 }

@@ -8,12 +8,14 @@ mod arrivals;
 #[cfg(feature = "bench-internals")]
 pub mod bench;
 mod caution;
+mod dispatch;
 mod failure;
 mod finish;
 mod keys;
 mod lane;
 #[cfg(test)]
 mod model;
+mod next;
 mod parked;
 mod progress;
 mod rooms;
@@ -29,12 +31,14 @@ use std::{
 
 pub(crate) use self::{
     caution::Caution,
-    lane::{Dispatch, Opening},
+    dispatch::Dispatch,
+    lane::Opening,
     progress::{Attempts, Counts, Progress},
 };
 use self::{
     keys::KeyHasher,
-    lane::{Found, Lane, State},
+    lane::{Lane, State},
+    next::Found,
     parked::Parked,
     rooms::Rooms,
 };

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Moment, lane::Dispatch};
+use super::{Moment, dispatch::Dispatch};
 
 /// What waits for a moment.
 #[derive(Debug, Default)]

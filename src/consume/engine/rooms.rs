@@ -1,8 +1,4 @@
-use super::{
-    keys::Keys,
-    lane::{Dispatch, Lane},
-    tracker::Ring,
-};
+use super::{dispatch::Dispatch, keys::Keys, lane::Lane, tracker::Ring};
 
 /// How many are kept for the next lanes that have records.
 const MOST: usize = 64;
