@@ -16,6 +16,7 @@ use kafka_tower::{
     health::{Health, health_routes},
     layers::CircuitBreakerLayer,
     serve,
+    testing::Request as Fault,
 };
 use prometheus::{IntCounter, Registry};
 use serde_json::Value;
@@ -128,16 +129,46 @@ fn a_consumer_is_ready_from_its_first_assignment_to_its_end() {
 fn who_is_given_no_partition_is_ready_too() {
     run(async {
         let bed = Bed::new(1).await;
-        let running = [(); 2].map(|()| bed.serve(Calls::default().acking()));
-        for one in &running {
-            let health = Health::from(one.handle.clone());
-            answers(&health, "/readyz", |status, _| status == 200).await;
+        for protocol in ["classic", "consumer"] {
+            let running = [(); 2].map(|()| {
+                let settings = match protocol {
+                    "classic" => bed.settings(),
+                    protocol => bed.plain_settings().set("group.protocol", protocol),
+                };
+                Running::start(settings, Calls::default().acking())
+            });
+            for one in &running {
+                let health = Health::from(one.handle.clone());
+                answers(&health, "/readyz", |status, _| status == 200).await;
+            }
+            let assigned = running.iter().map(|one| one.handle.partitions().len());
+            assert!(assigned.sum::<usize>() <= 1, "{protocol}");
+            for one in running {
+                one.stop().await;
+            }
         }
-        let assigned = running.iter().map(|one| one.handle.partitions().len());
-        assert!(assigned.sum::<usize>() <= 1);
-        for one in running {
-            one.stop().await;
-        }
+    });
+}
+
+#[test]
+fn who_has_lost_its_partitions_is_not_ready_before_it_has_joined_again() {
+    run(async {
+        let bed = Bed::embedded(1).await;
+        let kafka = bed.mock().expect("an embedded cluster");
+        let running = bed.serve(Calls::default().acking());
+        let health = Health::from(running.handle.clone());
+        answers(&health, "/readyz", |status, _| status == 200).await;
+        // The coordinator is loading, until it has loaded.
+        kafka.fail_next(Fault::JoinGroup, 1_000, 14);
+        // The member is unknown to its group.
+        kafka.fail_next(Fault::Heartbeat, 1, 25);
+        let answer = answers(&health, "/readyz", |status, _| status == 503).await;
+        let why = "consumer waits for its group: 0 of 1 members have their partitions";
+        assert_eq!(reason(&answer), why);
+        assert_eq!(ask(health.clone(), "/livez").await.0, 200);
+        kafka.stop_failing(Fault::JoinGroup);
+        answers(&health, "/readyz", |status, _| status == 200).await;
+        running.stop().await;
     });
 }
 

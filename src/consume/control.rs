@@ -2,7 +2,7 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::Instant,
 };
@@ -36,8 +36,6 @@ pub(super) struct Control {
     pub(super) views: Views,
     pub(super) meters: Meters,
     pub(super) started: Instant,
-    /// The group has given it partitions once, be it none.
-    pub(super) assigned: AtomicBool,
     /// Tells those who watch that the poll thread has looked at everything again.
     pub(super) turned: Arc<Notify>,
     /// `None`: nobody serves them any more.
@@ -78,7 +76,6 @@ impl Control {
             views: Views::default(),
             meters: Meters::new(started, counts),
             started,
-            assigned: AtomicBool::new(false),
             turned,
             requests: Mutex::new(Some(Vec::new())),
             wish: AtomicU8::new(0),

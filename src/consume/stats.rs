@@ -1,7 +1,10 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU8, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::{Duration, Instant},
 };
@@ -41,6 +44,9 @@ pub struct ConsumerStats {
     pub bytes_held: usize,
     /// Members that run.
     pub members: usize,
+    /// Those of them that have their part of the group's partitions, be it none: 0 before the first
+    /// assignment, and one less from when a member's partitions are lost until it has joined again.
+    pub members_assigned: usize,
     /// How long ago the member that polled least lately did so: 50 ms or so, however slow the service is,
     /// and some seconds while the group's coordinator is asked for offsets. `None` while none runs.
     pub since_poll: Option<Duration>,
@@ -71,6 +77,7 @@ impl ConsumerStats {
             },
         };
         self.members += other.members;
+        self.members_assigned += other.members_assigned;
         self.since_poll = self.since_poll.max(other.since_poll);
     }
 }
@@ -88,6 +95,7 @@ pub(super) struct Meters {
     /// Milliseconds since the start, and one; 0 while it doesn't poll.
     polled_at: AtomicU64,
     brokers: AtomicU8,
+    assigned: AtomicBool,
 }
 
 /// A number that grows.
@@ -119,6 +127,7 @@ impl Meters {
             memory: OnceLock::new(),
             polled_at: AtomicU64::new(0),
             brokers: AtomicU8::new(UNKNOWN),
+            assigned: AtomicBool::new(false),
         }
     }
 
@@ -130,6 +139,7 @@ impl Meters {
             commits_refused: self.commits_refused.get(),
             bytes_held: self.memory.get().map_or(0, |memory| memory.taken()),
             members: usize::from(since_poll.is_some()),
+            members_assigned: usize::from(since_poll.is_some() && self.is_assigned()),
             since_poll,
             brokers_reachable: since_poll.and_then(|_| self.brokers_reachable()),
             ..ConsumerStats::default()
@@ -160,6 +170,15 @@ impl Meters {
         let polled_at = self.polled_at.load(Relaxed).checked_sub(1)?;
         let now = self.started.elapsed();
         Some(now.saturating_sub(Duration::from_millis(polled_at)))
+    }
+
+    /// The group has given this member its part, or goes on without it.
+    pub(super) fn set_assigned(&self, assigned: bool) {
+        self.assigned.store(assigned, Release);
+    }
+
+    pub(super) fn is_assigned(&self) -> bool {
+        self.assigned.load(Acquire)
     }
 
     /// A broker was heard from.

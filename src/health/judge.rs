@@ -81,7 +81,14 @@ pub(super) fn not_ready(name: &str, stats: &ConsumerStats) -> Option<String> {
     if stats.brokers_reachable == Some(false) {
         return Some(format!("{name} reaches no broker"));
     }
-    (stats.rebalances == 0).then(|| format!("{name} has not joined its group yet"))
+    let (assigned, members) = (stats.members_assigned, stats.members);
+    match stats.rebalances {
+        _ if assigned == members => None,
+        0 => Some(format!("{name} has not joined its group yet")),
+        _ => Some(format!(
+            "{name} waits for its group: {assigned} of {members} members have their partitions"
+        )),
+    }
 }
 
 pub(super) fn consumer(
@@ -107,6 +114,7 @@ pub(super) fn consumer(
     json!({
         "name": name,
         "members": stats.members,
+        "members_assigned": stats.members_assigned,
         "seconds_since_poll": stats.since_poll.map(seconds),
         "brokers_reachable": stats.brokers_reachable,
         "rebalances": stats.rebalances,

@@ -4,7 +4,8 @@
 //!   calls run, and none has ended for [`stuck_after`](Health::stuck_after). One that is slow isn't stuck,
 //!   and neither is one that waits: for a retry, for a service that isn't ready, or paused.
 //! * `/readyz` fails while a consumer doesn't run (not yet, or no more), before its group has given it
-//!   its first assignment, be it none, and while it can reach no broker.
+//!   its first assignment, be it none, from when its partitions are lost until it has joined again, and
+//!   while it can reach no broker.
 //! * `/metrics` has what a [`prometheus::Registry`] gathers, where one is given.
 //!
 //! Both of the first answer with what they know as JSON, also when all is well. Neither asks a broker

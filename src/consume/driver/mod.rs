@@ -309,6 +309,7 @@ impl Driver {
         self.rejoin();
         self.poll_client();
         self.serve_rebalances();
+        self.notice_an_empty_assignment();
         self.serve_events();
         self.advance_revocation();
         self.serve_requests();

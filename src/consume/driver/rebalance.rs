@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -15,7 +14,10 @@ use super::{
     context::{Partitions, Rebalance, answer, list},
 };
 use crate::{
-    client::native::commit::{self, Committed},
+    client::native::{
+        commit::{self, Committed},
+        member,
+    },
     consume::{lifecycle::Moment, metadata::Metadata, summary::Undone},
 };
 
@@ -58,6 +60,21 @@ impl Driver {
         }
     }
 
+    /// With KIP-848 nobody says so when there is nothing for this member: it is in the group, and that
+    /// is all.
+    pub(super) fn notice_an_empty_assignment(&mut self) {
+        let meters = &self.control.meters;
+        if !meters.is_assigned()
+            && self.revocation.is_none()
+            && self.config.get("group.protocol") == Some("consumer")
+            && member::generation(&self.consumer).is_some_and(|epoch| epoch > 0)
+        {
+            meters.heard();
+            meters.set_assigned(true);
+            self.assigned_once = true;
+        }
+    }
+
     fn assign(&mut self, partitions: &Partitions) {
         match partitions.is_empty() {
             false => tracing::info!(target: "kafka_tower", ?partitions, "assigned"),
@@ -90,7 +107,7 @@ impl Driver {
             self.hooks.tell(Moment::Assigned(partitions.clone()));
         }
         answer(&self.consumer, true, &list(partitions));
-        self.control.assigned.store(true, Ordering::Release);
+        self.control.meters.set_assigned(true);
     }
 
     fn ask_committed(&self, partitions: &Partitions) -> HashMap<(String, i32), Committed> {
@@ -134,8 +151,9 @@ impl Driver {
                 tracing::warn!(
                     target: "kafka_tower",
                     partitions = ?revocation.partitions,
-                    "lost to other members: nothing is committed for them any more"
+                    "lost: the group goes on without this member, which joins again; nothing more is committed for them"
                 );
+                self.control.meters.set_assigned(false);
                 return self.give_up(Some(Undone::Lost));
             }
             let now = Instant::now();

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -78,7 +78,7 @@ impl Shared {
     /// Whether the group has given every member its part.
     fn is_assigned(&self) -> bool {
         let members = self.members();
-        let assigned = |member: &Arc<Control>| member.assigned.load(Ordering::Acquire);
+        let assigned = |member: &Arc<Control>| member.meters.is_assigned();
         !members.is_empty() && members.iter().all(assigned)
     }
 
