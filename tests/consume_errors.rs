@@ -232,6 +232,7 @@ fn brokers_that_come_back_are_consumed_from() {
             .await;
         kafka.broker_up(1).expect("a broker");
         calls.reach(5).await;
+        logs.line(&["a broker can be reached again"]).await;
         running.stop().await;
         assert_eq!(bed.committed().await, bed.all_at(5));
     });

@@ -110,9 +110,8 @@ impl Driver {
         if code == RDKafkaErrorCode::AllBrokersDown as i32 {
             self.control.meters.lost_brokers();
         }
-        let same = self.last_error.replace(code) == Some(code);
         // Each missing topic is worth a line, and librdkafka says it once.
-        let news = !same || meaning == Meaning::TopicMissing;
+        let news = meaning == Meaning::TopicMissing || self.told.is_news(code, Instant::now());
         match meaning {
             Meaning::Fatal
                 if code == RDKafkaErrorCode::UnreleasedInstanceId as i32

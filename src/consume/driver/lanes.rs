@@ -91,7 +91,7 @@ impl Driver {
         if caution.is_some() {
             tracing::warn!(
                 target: "kafka_tower", %topic, partition,
-                "the last owner ended without a word; what it was handling is tried with care"
+                "the last owner ended, or lost the partition, without a word; what it was handling is tried with care"
             );
         }
         let dispatcher = self.least_busy_dispatcher();
@@ -362,6 +362,8 @@ impl Driver {
         let meters = &self.control.meters;
         if meters.brokers_reachable() == Some(false) && member::reaches_a_broker(&self.consumer) {
             meters.heard();
+            self.told.forget();
+            tracing::info!(target: "kafka_tower", "a broker can be reached again");
         }
         for lane in self.lanes.values().filter(|lane| !lane.stopped) {
             let Origin {

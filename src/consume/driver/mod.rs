@@ -13,6 +13,7 @@ mod read;
 mod rebalance;
 mod requests;
 mod spans;
+mod told;
 mod undone;
 mod written;
 
@@ -44,6 +45,7 @@ use self::{
     rebalance::Revocation,
     requests::Seek,
     spans::Spans,
+    told::Told,
     undone::LeftUndone,
 };
 use super::{
@@ -151,7 +153,7 @@ struct Driver {
     undone: LeftUndone,
     end: Option<End>,
     assigned_once: bool,
-    last_error: Option<i32>,
+    told: Told,
 }
 
 /// The whole life of the poll thread. `done` learns the result; `left` learns, by being dropped or
@@ -258,7 +260,7 @@ impl Driver {
             undone: LeftUndone::default(),
             end: None,
             assigned_once: false,
-            last_error: None,
+            told: Told::default(),
         })
     }
 

@@ -205,7 +205,6 @@ impl Driver {
                     let _ = orders.send(order);
                 });
             if first.is_some() {
-                self.last_error = None;
                 lane.first = lane.first.or(first);
             }
             if !more {

@@ -81,7 +81,7 @@ impl Driver {
             true => tracing::debug!(target: "kafka_tower", "nothing more is assigned"),
         }
         self.assigned_once = true;
-        self.last_error = None;
+        self.told.forget();
         // Who is about to leave takes the partitions, since the group waits for that, and doesn't
         // read them.
         if self.end.is_none() && !partitions.is_empty() {

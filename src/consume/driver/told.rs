@@ -1,0 +1,46 @@
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// How long after an error of the client another of its kind is worth a line.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// When errors of the client were logged last, by their code: in one outage they take turns.
+#[derive(Debug, Default)]
+pub(super) struct Told(BTreeMap<i32, Instant>);
+
+impl Told {
+    /// Whether an error is worth a line; then it is told.
+    pub(super) fn is_news(&mut self, code: i32, now: Instant) -> bool {
+        let last = self.0.get(&code);
+        let news = last.is_none_or(|at| now.saturating_duration_since(*at) >= AGAIN);
+        if news {
+            self.0.insert(code, now);
+        }
+        news
+    }
+
+    /// It is over: what comes next is news.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_that_take_turns_are_told_once_a_minute_each() {
+        let (mut told, begin) = (Told::default(), Instant::now());
+        let mut at = |code, seconds| told.is_news(code, begin + Duration::from_secs(seconds));
+        assert_eq!(
+            [1, 2, 1, 2].map(|code| at(code, 59)),
+            [true, true, false, false]
+        );
+        assert_eq!([1, 2, 1].map(|code| at(code, 119)), [true, true, false]);
+        told.forget();
+        assert!(told.is_news(1, begin + Duration::from_secs(119)));
+    }
+}
