@@ -181,9 +181,9 @@ impl Meters {
         self.assigned.load(Acquire)
     }
 
-    /// A broker was heard from.
-    pub(super) fn heard(&self) {
-        self.brokers.store(REACHABLE, Relaxed);
+    /// A broker was heard from; whether all had been lost before.
+    pub(super) fn heard(&self) -> bool {
+        self.brokers.swap(REACHABLE, Relaxed) == LOST
     }
 
     /// No broker can be reached any more.
@@ -247,13 +247,14 @@ mod tests {
         let meters = Meters::new(Instant::now(), Vec::new());
         assert_eq!(meters.stats(), ConsumerStats::default());
         meters.polled();
-        meters.heard();
+        assert!(!meters.heard());
         meters.commits.add_one();
         let stats = meters.stats();
         assert!(stats.since_poll.is_some());
         assert_eq!((stats.members, stats.brokers_reachable), (1, Some(true)));
         meters.lost_brokers();
         assert_eq!(meters.stats().brokers_reachable, Some(false));
+        assert!(meters.heard() && !meters.heard());
         meters.ended();
         let commits = ConsumerStats {
             commits: 1,

@@ -146,6 +146,14 @@ impl Driver {
         }
     }
 
+    /// A broker was heard from.
+    pub(super) fn hear(&mut self) {
+        if self.control.meters.heard() {
+            self.told.forget();
+            tracing::info!(target: "kafka_tower", "a broker can be reached again");
+        }
+    }
+
     /// Closing a client takes a cooperative member that has no partition out of the group only when its
     /// session is over, and until then every rebalance waits for it.
     pub(super) fn leave_without_partitions(&self) {

@@ -361,9 +361,7 @@ impl Driver {
         self.looked_at = Some(Instant::now());
         let meters = &self.control.meters;
         if meters.brokers_reachable() == Some(false) && member::reaches_a_broker(&self.consumer) {
-            meters.heard();
-            self.told.forget();
-            tracing::info!(target: "kafka_tower", "a broker can be reached again");
+            self.hear();
         }
         for lane in self.lanes.values().filter(|lane| !lane.stopped) {
             let Origin {

@@ -52,7 +52,7 @@ impl Driver {
             match rebalance {
                 Rebalance::Assign(partitions) => {
                     // A broker has said so.
-                    self.control.meters.heard();
+                    self.hear();
                     self.assign(&partitions);
                 }
                 Rebalance::Revoke(partitions) => self.revoke(partitions),
@@ -69,9 +69,9 @@ impl Driver {
             && self.config.get("group.protocol") == Some("consumer")
             && member::generation(&self.consumer).is_some_and(|epoch| epoch > 0)
         {
-            meters.heard();
             meters.set_assigned(true);
             self.assigned_once = true;
+            self.hear();
         }
     }
 
