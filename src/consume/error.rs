@@ -102,7 +102,8 @@ impl fmt::Display for ServeError {
                 f,
                 "the record at topic `{topic}` partition {partition} offset {offset} failed and no \
                  layer handled that; it is not committed and will be read again: fix the cause, \
-                 add a dead-letter layer, or choose another `on_unhandled`"
+                 which is this error's source, add a dead-letter layer, or choose another \
+                 `on_unhandled`"
             ),
             Self::ServiceEnded {
                 topic,
@@ -164,6 +165,11 @@ fn advice(code: i32, reason: &str) -> Option<&'static str> {
         )
     } else if is(&[Code::FencedInstanceId, Code::UnreleasedInstanceId]) {
         Some("another member has the same group.instance.id: give each its own")
+    } else if is(&[Code::InconsistentGroupProtocol]) {
+        Some(
+            "all members of a group need the same `assignment_strategy` and `group.protocol`: stop \
+             those that have another before this one starts",
+        )
     } else {
         None
     }

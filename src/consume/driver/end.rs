@@ -126,16 +126,9 @@ impl Driver {
             }
             _ => {
                 let reason = escape(reason);
-                // A listener of another protocol just hangs up.
-                let unreached = [
-                    RDKafkaErrorCode::AllBrokersDown as i32,
-                    RDKafkaErrorCode::BrokerTransportFailure as i32,
-                ];
-                let hint = match unreached.contains(&code) && !self.assigned_once {
-                    true => {
-                        "; see whether they listen there, by the `security.protocol` that is set"
-                    }
-                    false => "",
+                let hint = match self.assigned_once {
+                    true => "",
+                    false => first_contact(code),
                 };
                 if news {
                     tracing::warn!(target: "kafka_tower", code, "the consumer keeps trying: {reason}{hint}");
@@ -183,5 +176,23 @@ impl Driver {
             Some(End::Abandoned) | None => {}
         }
         Ok(summary)
+    }
+}
+
+/// What may be wrong where no broker has answered yet.
+fn first_contact(code: i32) -> &'static str {
+    use RDKafkaErrorCode as Code;
+    // A listener of another protocol just hangs up, or answers what can't be read.
+    let strangers = [
+        Code::AllBrokersDown,
+        Code::BrokerTransportFailure,
+        Code::BadMessage,
+    ];
+    if code == Code::Resolve as i32 {
+        "; see whether the name is right"
+    } else if strangers.iter().any(|known| *known as i32 == code) {
+        "; see whether Kafka listens there, by the `security.protocol` that is set"
+    } else {
+        ""
     }
 }
