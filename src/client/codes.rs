@@ -119,10 +119,15 @@ pub(crate) fn meaning(operation: Operation, code: i32) -> Meaning {
         | Code::OutOfOrderSequenceNumber | Code::UnknownProducerId | Code::InvalidTransactionalState
         | Code::InvalidProducerIdMapping | Code::TransactionCoordinatorFenced
         | Code::GaplessGuarantee | Code::Inconsistent | Code::CriticalSystemResource
-        | Code::FencedInstanceId | Code::UnreleasedInstanceId | Code::GroupIdNotFound
+        | Code::FencedInstanceId | Code::UnreleasedInstanceId
         | Code::GroupMaxSizeReached | Code::InvalidRequest
         | Code::UnsupportedAssignor => Meaning::Fatal,
 
+        // The group is gone, and its members with it: in a cluster that was made anew.
+        Code::GroupIdNotFound => match operation {
+            Commit => Meaning::GroupState,
+            Produce | Consume | Connect => Meaning::Fatal,
+        },
         Code::RebalanceInProgress | Code::IllegalGeneration | Code::UnknownMemberId
         | Code::FencedMemberEpoch | Code::StaleMemberEpoch | Code::MemberIdRequired
         | Code::AssignmentLost | Code::PollExceeded | Code::Outdated => Meaning::GroupState,
@@ -314,7 +319,6 @@ mod tests {
             (Code::InvalidRecord, Meaning::NonRetriable, Class::NonRetriable),
             (Code::ProducerFenced, Meaning::Fatal, Class::Fatal),
             (Code::FencedInstanceId, Meaning::Fatal, Class::Fatal),
-            (Code::GroupIdNotFound, Meaning::Fatal, Class::Fatal),
             (Code::UnsupportedAssignor, Meaning::Fatal, Class::Fatal),
             (Code::IllegalGeneration, Meaning::GroupState, Class::Retriable),
             (Code::PollExceeded, Meaning::GroupState, Class::Retriable),
@@ -342,6 +346,8 @@ mod tests {
             (Connect, Code::UnknownTopicId, Meaning::TopicMissing, Class::Retriable),
             (Produce, Code::UnknownPartition, Meaning::NonRetriable, Class::NonRetriable),
             (Consume, Code::UnknownPartition, Meaning::TopicMissing, Class::Retriable),
+            (Commit, Code::GroupIdNotFound, Meaning::GroupState, Class::Retriable),
+            (Connect, Code::GroupIdNotFound, Meaning::Fatal, Class::Fatal),
             (Produce, Code::BadMessage, Meaning::Ambiguous, Class::Retriable),
             (Consume, Code::BadMessage, Meaning::DataGap, Class::Fatal),
             (Commit, Code::BadMessage, Meaning::Retriable, Class::Retriable),

@@ -19,6 +19,8 @@ pub(super) enum State {
     Idle,
     /// Calls run.
     Working,
+    /// Nothing was fetched of it yet.
+    Unread,
     /// There is something to do, and none of it runs: it waits for a retry, for its service, or to be
     /// fetched.
     Waiting,
@@ -34,6 +36,7 @@ impl State {
             one if one.paused => Self::Paused,
             one if one.in_flight > 0 || one.busy_for.is_some() => Self::Working,
             one if one.waiting > 0 || one.lag.is_some_and(|lag| lag > 0) => Self::Waiting,
+            one if one.end.is_none() => Self::Unread,
             _ => Self::Idle,
         }
     }
@@ -42,6 +45,7 @@ impl State {
         match self {
             Self::Idle => "idle",
             Self::Working => "working",
+            Self::Unread => "unread",
             Self::Waiting => "waiting",
             Self::Paused => "paused",
             Self::Stuck => "stuck",

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{
     Context, Driver,
     end::{End, shown},
+    told::Silence,
     written::{Mark, Written},
 };
 use crate::{
@@ -48,6 +49,7 @@ pub(super) struct Lane {
     pub(super) mark: Option<Mark>,
     pub(super) committing: Option<Written>,
     pub(super) committed: Option<Written>,
+    pub(super) silence: Silence,
     /// How far the last commit said that records might be running.
     pub(super) running_to: i64,
     /// Its topic is gone: there is nothing to commit for.
@@ -111,6 +113,7 @@ impl Driver {
             mark: None,
             committing: None,
             committed: None,
+            silence: Silence::new(Instant::now()),
             running_to: 0,
             gone: false,
             refused: false,
@@ -358,17 +361,27 @@ impl Driver {
         if self.looked_at.is_some_and(|at| at.elapsed() < super::LOOK) {
             return;
         }
-        self.looked_at = Some(Instant::now());
-        let meters = &self.control.meters;
-        if meters.brokers_reachable() == Some(false) && member::reaches_a_broker(&self.consumer) {
+        let now = Instant::now();
+        self.looked_at = Some(now);
+        let mut reachable = self.control.meters.brokers_reachable();
+        if reachable == Some(false) && member::reaches_a_broker(&self.consumer) {
             self.hear();
+            reachable = Some(true);
         }
-        for lane in self.lanes.values().filter(|lane| !lane.stopped) {
+        for lane in self.lanes.values_mut().filter(|lane| !lane.stopped) {
             let Origin {
                 topic, partition, ..
             } = &*lane.origin;
             if let Some(end) = member::known_end(&self.consumer, topic, *partition) {
                 lane.view.set_end(end);
+                lane.silence.end();
+            }
+            if reachable == Some(true) && !lane.paused && lane.silence.is_news(now) {
+                tracing::warn!(
+                    target: "kafka_tower", %topic, partition,
+                    "assigned, and nothing could be fetched for long: its leader may be away; if the \
+                     topic, or the cluster, was made anew, start the process again"
+                );
             }
             lane.view.look(self.control.started.elapsed());
             lane.bell.ring();

@@ -11,7 +11,7 @@ use std::{
 
 use pin_project::pin_project;
 use tokio::time::{Sleep, sleep};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::{
     ledger::Account,
@@ -190,15 +190,27 @@ impl<R: Record, S: RecordService<R>> ResponseFuture<R, S> {
             Decision::Defer(after) => (after, Counts::No),
         };
         let view = this.record.view();
-        debug!(
-            topic = view.topic,
-            partition = view.partition,
-            offset = view.offset,
-            attempt = *this.attempts,
-            ?decision,
-            %error,
-            "a record failed and comes back"
-        );
+        match counts {
+            Counts::Yes => info!(
+                topic = view.topic,
+                partition = view.partition,
+                offset = view.offset,
+                attempt = *this.attempts,
+                ?after,
+                %error,
+                "a record failed and comes back"
+            ),
+            // Of these there may be many, with the same to say.
+            Counts::No => debug!(
+                topic = view.topic,
+                partition = view.partition,
+                offset = view.offset,
+                attempt = *this.attempts,
+                ?after,
+                %error,
+                "a record is put off"
+            ),
+        }
         if !in_place {
             let (class, next) = match counts {
                 Counts::Yes => (ErrorClass::Retriable, this.attempts.saturating_add(1)),

@@ -38,10 +38,6 @@
 //! ```
 //!
 //! [`FromRecord`] makes one of a type of your own.
-//!
-//! [`Headers`]: crate::Headers
-//! [`Lease`]: crate::Lease
-//! [`MatchedRoute`]: crate::MatchedRoute
 
 mod header;
 #[cfg(feature = "json")]
@@ -58,6 +54,7 @@ pub use self::key::Key;
 pub use self::parts::{Attempt, Extension, Offset, Partition, Timestamp, Topic};
 pub use self::payload::Payload;
 pub use self::state::{FromRef, State};
+pub use crate::record::{Headers, Lease, MatchedRoute};
 use crate::{error::Rejection, record::ConsumerRecord};
 
 /// What can be an argument of a handler: something to be read from a record, or from the state `S`.
