@@ -92,7 +92,7 @@ async fn main() -> Result<(), BoxError> {
     let telemetry = Telemetry::init("order-service", &endpoint, "info")?;
 
     let trace = run(&telemetry).await?;
-    telemetry.shutdown()?;
+    telemetry.shutdown();
     match receiver {
         None => println!("trace {trace} is at {endpoint}"),
         Some(receiver) => {

@@ -77,10 +77,18 @@ impl Telemetry {
         Ok(self.meters.force_flush()?)
     }
 
-    /// Sends what is left, and ends. Blocks: not from a task, but for the one of `main`.
-    pub(crate) fn shutdown(self) -> Result<(), BoxError> {
-        self.tracers.shutdown()?;
-        self.meters.shutdown()?;
-        Ok(self.loggers.shutdown()?)
+    /// Sends what is left, and ends; what can't be sent is told, and lost. Blocks for some seconds when
+    /// nobody takes it: not from a task, but for the one of `main`.
+    pub(crate) fn shutdown(self) {
+        let Self {
+            tracers,
+            meters,
+            loggers,
+        } = self;
+        for result in [tracers.shutdown(), meters.shutdown(), loggers.shutdown()] {
+            if let Err(error) = result {
+                eprintln!("telemetry is lost: {error}");
+            }
+        }
     }
 }

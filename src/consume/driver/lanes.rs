@@ -372,9 +372,11 @@ impl Driver {
             let Origin {
                 topic, partition, ..
             } = &*lane.origin;
-            if let Some(end) = member::known_end(&self.consumer, topic, *partition) {
+            // Until it is fetched from librdkafka tells the end of a former assignment.
+            if lane.silence == Silence::Over
+                && let Some(end) = member::known_end(&self.consumer, topic, *partition)
+            {
                 lane.view.set_end(end);
-                lane.silence.end();
             }
             if reachable == Some(true) && !lane.paused && lane.silence.is_news(now) {
                 tracing::warn!(

@@ -2,7 +2,7 @@
 
 use std::{mem, ops::ControlFlow, sync::Arc};
 
-use super::{Context, Driver};
+use super::{Context, Driver, told::Silence};
 use crate::{
     client::native::{
         message::{Kind, Message},
@@ -180,11 +180,12 @@ impl Driver {
             let hooks = &self.hooks;
             let spans = &self.spans;
             let mut span = None;
-            let mut first = None;
+            let (mut first, mut silent) = (None, true);
             left -= most;
             let more = self
                 .reader
                 .read(queue, most, &lane.origin, &self.memory, |arrived| {
+                    silent &= matches!(arrived, Arrived::Error(..));
                     let order = match arrived {
                         Arrived::Records(records) => {
                             first = first.or(records.first().map(ConsumerRecord::offset));
@@ -204,8 +205,9 @@ impl Driver {
                     // Without a dispatcher the runtime is gone, which is noticed elsewhere.
                     let _ = orders.send(order);
                 });
-            if first.is_some() {
-                lane.first = lane.first.or(first);
+            lane.first = lane.first.or(first);
+            if !silent {
+                lane.silence = Silence::Over;
             }
             if !more {
                 break;

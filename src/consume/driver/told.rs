@@ -30,22 +30,29 @@ impl Told {
 /// How long an assigned partition may yield nothing, not even its end, without a word about it.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Until when a partition may be silent; `None` once it has an end, or it was told.
-#[derive(Debug)]
-pub(super) struct Silence(Option<Instant>);
+/// Whether anything was fetched of a partition since it was assigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// Nothing was, and until then that is no news.
+    Until(Instant),
+    Told,
+    Over,
+}
 
 impl Silence {
     pub(super) fn new(now: Instant) -> Self {
-        Self(Some(now + SILENCE))
-    }
-
-    pub(super) fn end(&mut self) {
-        self.0 = None;
+        Self::Until(now + SILENCE)
     }
 
     /// Whether it is worth a line; then it is told.
     pub(super) fn is_news(&mut self, now: Instant) -> bool {
-        self.0.take_if(|until| *until <= now).is_some()
+        match self {
+            Self::Until(until) if *until <= now => {
+                *self = Self::Told;
+                true
+            }
+            Self::Until(_) | Self::Told | Self::Over => false,
+        }
     }
 }
 
@@ -62,9 +69,8 @@ mod tests {
             [29, 30, 31].map(|seconds| silence.is_news(at(seconds))),
             [false, true, false]
         );
-        let mut ended = Silence::new(begin);
-        ended.end();
-        assert!(!ended.is_news(at(31)));
+        assert_eq!(silence, Silence::Told);
+        assert!(!Silence::Over.is_news(at(31)));
     }
 
     #[test]
