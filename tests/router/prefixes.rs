@@ -48,6 +48,10 @@ fn topics_are_found_when_they_are_created_and_dead_letters_are_left_alone() {
         let (running, mut topics) = serve_prefix(&bed, settings(&bed));
         let seen = soon("the first topic", topics.recv()).await;
         assert_eq!(seen.as_ref(), Some(&first));
+        // Else it may come again: the mock cluster refuses commits while a group rebalances.
+        running
+            .status(0, "the first is committed", |one| one.committed == Some(1))
+            .await;
 
         let second = new_topic(&bed, ".second").await;
         new_topic(&bed, ".second.dlq").await;
