@@ -21,16 +21,24 @@ pub struct JsonError {
 
 impl JsonError {
     pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Self> {
-        serde_json::from_slice(json).map_err(|error| Self {
-            wanted: type_name::<T>(),
-            what: match error.classify() {
-                Category::Eof => "the JSON ends early",
-                Category::Data => "the JSON isn't one",
-                Category::Syntax | Category::Io => "it is no JSON",
-            },
-            line: error.line(),
-            column: error.column(),
-            path: path::of_failure::<T>(json),
+        serde_json::from_slice(json).map_err(|error| {
+            // What is wrong with the document itself has no place: it begins at the first byte.
+            let (line, column) = match error.line() {
+                0 => (1, 1),
+                line => (line, error.column()),
+            };
+            Self {
+                wanted: type_name::<T>(),
+                what: match error.classify() {
+                    Category::Eof => "the JSON ends early",
+                    Category::Data => "the JSON isn't one",
+                    // It may be JSON, too deep or with too large a number.
+                    Category::Syntax | Category::Io => "it can't be read as JSON",
+                },
+                line,
+                column,
+                path: path::of_failure::<T>(json),
+            }
         })
     }
 

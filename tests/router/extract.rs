@@ -203,13 +203,42 @@ fn json() {
     let place = shown(r#"{"id": 1, "kind": "Tea", "lines": [{"price": 2}, {"price": "secret"}]}"#);
     assert!(place.contains("the JSON isn't one"), "{place}");
     assert!(place.ends_with(", in `lines[1].price`"), "{place}");
-    assert!(shown("secret").contains("it is no JSON"));
+    assert!(shown("secret").contains("it can't be read as JSON"));
+    assert!(shown(&format!("{good} secret")).contains("it can't be read as JSON at line 1 column"));
     assert!(shown(r#"{"id": "#).contains("ends early"));
     assert!(shown("").contains("ends early"));
     // `null` is no tombstone.
     assert!(shown("null").contains("isn't one"));
     let null = record().payload("null").build();
     assert_eq!(there::<Json<Option<Order>>>(&null).0, None);
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Event {
+    #[allow(dead_code, reason = "it is never read")]
+    Paid { amount: u32 },
+}
+
+#[test]
+fn json_that_is_none_of_the_variants_has_a_place_as_well() {
+    let record = record().payload(r#"{"amount": "secret"}"#).build();
+    let shown = unreadable::<Json<Event>>(&record, "secret");
+    assert!(
+        shown.ends_with("the JSON isn't one at line 1 column 1"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn json_that_is_too_deep_is_not_said_to_be_none() {
+    let deep = format!(r#"{}"secret""#, "[".repeat(100_000));
+    let record = record().payload(deep).build();
+    let shown = unreadable::<Json<serde_json::Value>>(&record, "secret");
+    assert!(
+        shown.contains("it can't be read as JSON at line 1 column 128"),
+        "{shown}"
+    );
 }
 
 #[derive(Debug, PartialEq)]
