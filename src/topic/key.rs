@@ -106,7 +106,7 @@ macro_rules! integers {
     )*};
 }
 
-integers! { i16 i32 i64 i128 u16 u32 u64 u128 }
+integers! { i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize }
 
 fn present(key: Option<&[u8]>) -> Result<&[u8], BoxError> {
     key.ok_or_else(|| "it is null".into())

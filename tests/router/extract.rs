@@ -118,7 +118,10 @@ fn keys() {
     key("42", "42".to_owned());
     key("42", Bytes::from_static(b"42"));
     key("42", b"42".to_vec());
-    key("42", 42_u8 as u16);
+    key("42", 42_u8);
+    key("42", 42_u16);
+    key("42", 42_usize);
+    key("-42", -42_i8);
     key("-42", -42_i64);
     key("42", Some("42".to_owned()));
     let uuid = Uuid::now_v7();
