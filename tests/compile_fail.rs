@@ -19,7 +19,7 @@ fn mistakes_are_named() {
         check(&case.expect("a case").path());
         count += 1;
     }
-    assert_eq!(count, 5);
+    assert_eq!(count, 6);
 }
 
 fn check(case: &Path) {

@@ -35,6 +35,7 @@ use super::{IntoOutcome, extract::FromRecord};
 macro_rules! check_handler {
     ($state:ty, $($handler:ident)::+ ( $($argument:ty),* $(,)? )) => {
         const _: () = {
+            $crate::router::check::count(&[$(stringify!($argument)),*]);
             #[allow(dead_code)]
             fn check() {
                 $crate::router::check::answer($($handler)::+(
@@ -43,6 +44,11 @@ macro_rules! check_handler {
             }
         };
     };
+}
+
+/// Takes the arguments, of which each may be right and all together too many.
+pub const fn count(arguments: &[&str]) {
+    assert!(arguments.len() <= 12, "a handler has up to 12 arguments");
 }
 
 /// An argument, never made.
