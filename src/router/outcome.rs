@@ -46,8 +46,9 @@ impl IntoOutcome for Delivery {
     }
 }
 
-impl<T: Into<Outcome>, E: Into<BoxError> + 'static> IntoOutcome for Result<T, E> {
+// `T` is no `Into<Outcome>`: what is wrong with it would be told in words of that trait.
+impl<T: IntoOutcome, E: Into<BoxError> + 'static> IntoOutcome for Result<T, E> {
     fn into_outcome(self) -> Result<Outcome, BoxError> {
-        self.map(Into::into).map_err(boxed)
+        self.map_err(boxed)?.into_outcome()
     }
 }
