@@ -28,8 +28,8 @@ use crate::{
             arguments that are extractors (`kafka_tower::extract`), and whose future is `Send`",
     note = "an argument `State<T>` wants a router whose state is `T`, or `FromRef` for it: give it \
             with `.with_state(...)` before the router is served",
-    note = "a function in `transform` returns what is `IntoRecords`: a `ProducerRecord`, an `Option`, a \
-            `Vec` or an array of them, `()`, or a `Result` of one of these",
+    note = "a function in `transform` returns what is `IntoRecords`: one `ProducerRecord`, several, or a \
+            `Result` of these",
     note = "`kafka_tower::check_handler!({S}, function(_, _))` points at the very argument"
 )]
 pub trait Handler<T, S>: Clone + Send + Sync + 'static {

@@ -111,7 +111,9 @@ impl<T, C: Codec<T>, K: RecordKey> FromTopic<T, C, K> for (K, Option<T>) {
     note = "its last argument is the topic's value, `Option` of it, or a pair of key and one of these; \
             those before it are extractors (`kafka_tower::extract`)",
     note = "an argument `State<T>` wants a router whose state is `T`, or `FromRef` for it: give it \
-            with `.with_state(...)` before the router is served"
+            with `.with_state(...)` before the router is served",
+    note = "a function in `transform` returns what is `IntoRecords`: one `ProducerRecord`, several, or a \
+            `Result` of these"
 )]
 pub trait TopicHandler<A, P, S>: Clone + Send + Sync + 'static {
     /// What the function returns.
