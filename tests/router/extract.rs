@@ -150,7 +150,8 @@ fn keys() {
     );
     let text = record().key("secret").build();
     unreadable::<Key<u64>>(&text, "secret");
-    unreadable::<Key<Uuid>>(&text, "secret");
+    let shown = unreadable::<Key<Uuid>>(&text, "secret");
+    assert!(shown.ends_with("it is no UUID"), "not a character: {shown}");
     unreadable::<Key<Option<u64>>>(&text, "secret");
 }
 

@@ -1,6 +1,12 @@
 //! What handlers may return, and what becomes of their errors.
 
-use std::{convert::Infallible, fmt, io};
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Ready,
+    io,
+    task::{Context, Poll},
+};
 
 use kafka_tower::{
     BoxError, Classified, Classifier, Classify, ConsumerRecord, Delivery, ErrorClass, MessageId,
@@ -9,6 +15,8 @@ use kafka_tower::{
     find_error,
     router::{Handler, IntoOutcome},
 };
+
+use tower::{Service, service_fn};
 
 use crate::answer;
 
@@ -81,12 +89,37 @@ async fn errors_keep_their_class_and_type() {
         ErrorClass::Fatal
     );
 
+    // Of a service, too, be it ready or not.
+    #[derive(Clone)]
+    struct Ended;
+    impl Service<ConsumerRecord> for Ended {
+        type Response = ();
+        type Error = anyhow::Error;
+        type Future = Ready<anyhow::Result<()>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<anyhow::Result<()>> {
+            Poll::Ready(Err(Inner.into()))
+        }
+
+        fn call(&mut self, _: ConsumerRecord) -> Self::Future {
+            unreachable!("it is never ready")
+        }
+    }
+    let failing = service_fn(async |_| Err::<(), _>(anyhow::Error::from(Inner)));
+    let record = || ConsumerRecord::builder("orders", 0, 0).build();
+    for router in [
+        Router::new().topic_service("orders", failing),
+        Router::new().topic_service("orders", Ended),
+    ] {
+        let error = answer(router, record()).await.unwrap_err();
+        assert!(find::<Inner>(&*error).is_some());
+    }
+
     // Through a layer that boxes errors as well.
     let layered = Router::new()
         .topic("orders", fatal)
         .layer(tower::timeout::TimeoutLayer::new(std::time::Duration::MAX));
-    let record = ConsumerRecord::builder("orders", 0, 0).build();
-    let error = answer(layered, record).await.unwrap_err();
+    let error = answer(layered, record()).await.unwrap_err();
     assert_eq!(classify(&error), ErrorClass::Fatal);
 }
 

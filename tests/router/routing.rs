@@ -185,12 +185,15 @@ async fn a_layer_is_around_what_was_added_before_it() {
     let router = || {
         Router::new()
             .topic("before", notes.handler("before"))
+            .topic_prefix("prefix", notes.handler("prefix"))
             .fallback(notes.handler("fallback"))
             .layer(notes.layer("layer"))
             .topic("after", notes.handler("after"))
     };
     ack(router(), record("before")).await;
     assert_eq!(notes.take(), ["layer", "before by before"]);
+    ack(router(), record("prefixed")).await;
+    assert_eq!(notes.take(), ["layer", "prefix by prefix*"]);
     ack(router(), record("other")).await;
     assert_eq!(notes.take(), ["layer", "fallback by *"]);
     ack(router(), record("after")).await;

@@ -88,6 +88,11 @@ async fn the_last_argument_is_value_or_key_and_value() {
     let outcome = answer(Router::new().route(CUSTOMERS.handle(optional_pair)), null).await;
     assert_eq!(outcome.unwrap(), Outcome::Skip);
 
+    let broken = record("customers").payload("{").build();
+    let error = answer(Router::new().route(CUSTOMERS.handle(optional_pair)), broken).await;
+    let shown = error.unwrap_err().to_string();
+    assert_eq!(shown, "the payload of the record can't be read");
+
     let error = answer(Router::new().route(ORDERS.handle(value)), tombstone()).await;
     let error = error.unwrap_err();
     assert!(find_error::<Rejection>(&*error).unwrap().is_missing());
@@ -148,6 +153,8 @@ fn a_value_that_can_not_be_encoded_is_not_sent() {
         let error = counts.send((), &0).await.unwrap_err();
         assert_eq!(error.class(), ErrorClass::NonRetriable);
         assert_eq!(error.persistence(), Persistence::NotPersisted);
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.to_string(), "zero");
         assert_eq!(*error.record().unwrap().topic, *bed.topic);
         assert_eq!(counts.send((), &7).await.unwrap().offset, Some(0));
         assert_eq!(counts.send_tombstone(()).await.unwrap().offset, Some(1));
