@@ -106,6 +106,18 @@ async fn the_last_argument_is_value_or_key_and_value() {
     );
 }
 
+#[test]
+fn what_does_not_decode_is_not_shown() {
+    for payload in [r#""secret""#, r#"{"item": {"secret": 1}}"#, "secret"] {
+        let record = record("orders").key("secret").payload(payload).build();
+        let rejection = ORDERS.value_of(&record).unwrap_err();
+        let source = std::error::Error::source(&rejection).unwrap().to_string();
+        assert!(source.contains("line 1 column"), "{source}");
+        let shown = format!("{rejection} {source} {rejection:?}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}
+
 /// Numbers as text; says nothing about what it can't read.
 #[derive(Clone)]
 struct Decimal;
