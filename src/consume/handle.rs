@@ -176,8 +176,8 @@ impl ConsumerHandle {
     ///
     /// It has no deadline, and never resolves while a partition is paused
     /// ([`pause`](Self::pause), [`OnUnhandled::PausePartition`](crate::OnUnhandled::PausePartition)), a
-    /// record fails again and again, a topic doesn't exist, no brokers can be reached, or nobody
-    /// runs the consumer: set a `timeout` around it. It asks with a client of its own, and needs the
+    /// record fails again and again, a topic doesn't exist (of a prefix, the first one), no brokers can
+    /// be reached, or nobody runs the consumer: set a `timeout` around it. It asks with a client of its own, and needs the
     /// right to DESCRIBE the topics, which READ includes.
     ///
     /// # Errors

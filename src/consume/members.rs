@@ -38,7 +38,9 @@ pub(super) type Spawn = Box<dyn Fn(Seat) + Send>;
 /// What every member does.
 pub(super) struct Plan {
     pub(super) consumer: Consumer,
+    /// What to subscribe to: names, and patterns of names.
     pub(super) topics: Vec<String>,
+    pub(super) probe: Probe,
     pub(super) on_unhandled: OnUnhandled,
     pub(super) spawn: Spawn,
     pub(super) hooks: Hooks,
@@ -64,10 +66,7 @@ pub(super) async fn run(
         let (hooks, receiver) = Hooks::new();
         (plan.hooks, moments) = (hooks, Some(receiver));
     }
-    handle.set_probe(Probe::new(
-        plan.consumer.client_config(None),
-        plan.topics.clone(),
-    ));
+    handle.set_probe(plan.probe.clone());
     let mut started = Vec::new();
     let mut controls = AbandonOnDrop(Vec::new());
     for number in 0..count {

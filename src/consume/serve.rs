@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     App, Consumer, ConsumerHandle, Lifecycle, OnUnhandled, ServeError, Summary, dispatch,
-    handle::EndOnDrop,
+    handle::{EndOnDrop, Probe},
     lifecycle::Hooks,
     members::{self, Plan, Signal, Spawn},
     prefix,
@@ -170,8 +170,14 @@ impl<A: App> IntoFuture for Serve<A> {
         });
         ServeFuture(Box::pin(async move {
             let _end = end;
+            let mut topics = all_names(&consumer, app_topics, &prefixes)?;
+            let patterns = prefixes.iter().map(|one| prefix::pattern(one));
+            let patterns: Vec<_> = patterns.collect();
+            let probe = Probe::new(consumer.client_config(None), topics.clone(), prefixes);
+            topics.extend(patterns);
             let plan = Plan {
-                topics: all_topics(&consumer, app_topics, &prefixes)?,
+                topics,
+                probe,
                 consumer,
                 on_unhandled,
                 spawn,
@@ -182,8 +188,8 @@ impl<A: App> IntoFuture for Serve<A> {
     }
 }
 
-/// What to subscribe to: names, and patterns of names.
-fn all_topics(
+/// The topics that are named; and whether the prefixes can be subscribed to beside.
+fn all_names(
     consumer: &Consumer,
     app_topics: Vec<String>,
     prefixes: &[String],
@@ -198,8 +204,7 @@ fn all_topics(
     if !problems.is_empty() {
         return Err(ConfigError::new(problems).into());
     }
-    topics.extend(prefixes.iter().map(|one| prefix::pattern(one)));
-    match topics.is_empty() {
+    match topics.is_empty() && prefixes.is_empty() {
         true => Err(ServeError::NoTopics),
         false => Ok(topics),
     }

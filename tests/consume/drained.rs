@@ -6,7 +6,8 @@ use std::{
 };
 
 use kafka_tower::{
-    BoxError, ConsumerEnded, ConsumerRecord, OffsetReset, Ordering, Outcome, StopReason, serve,
+    BoxError, ConsumerEnded, ConsumerRecord, ConsumerSettings, OffsetReset, Ordering, Outcome,
+    ProducerRecord, Router, StopReason, serve,
 };
 use rdkafka::{
     ClientConfig,
@@ -22,6 +23,7 @@ use crate::{
     bed::{Bed, Calls, Running, SOON, soon},
     capture::logs,
     support::run,
+    topics::beside,
 };
 
 type Drained = JoinHandle<Result<(), ConsumerEnded>>;
@@ -134,6 +136,45 @@ fn an_empty_topic_is_drained_once_it_is_assigned_and_read() {
         soon_drained(drained(&running)).await;
         assert_eq!(calls.all().len(), 2);
         running.stop().await;
+    });
+}
+
+#[test]
+fn the_topics_of_a_prefix_are_waited_for_and_no_dead_letters() {
+    run(async {
+        let logs = logs();
+        let bed = Bed::new(1).await;
+        bed.publish(0, 1).await;
+        let mut topics = vec![bed.topic.clone()];
+        for suffix in [".first", ".second"] {
+            topics.push(beside(&bed, suffix).await);
+        }
+        let letters = beside(&bed, ".first.dlq").await;
+        for topic in topics[1..].iter().chain([&letters]) {
+            let record = ProducerRecord::to(topic.as_str()).payload("");
+            bed.send(record).await;
+        }
+        let gate = CancellationToken::new();
+        let opened = gate.clone();
+        let prefixed = async move || opened.cancelled().await;
+        let router = Router::new()
+            .topic(bed.topic.as_str(), async || {})
+            .topic_prefix(format!("{}.", bed.topic), prefixed);
+        let settings = match bed.mock() {
+            Some(kafka) => kafka.settings(&bed.group),
+            None => ConsumerSettings::new(bed.brokers(), &bed.group),
+        };
+        let running = Running::start(settings, router);
+        let drained = drained(&running);
+        let places = topics.iter().map(|topic| format!("(\"{topic}\", 0): 1"));
+        let places = Vec::from_iter(places);
+        let mut parts = vec!["waiting until everything is handled"];
+        parts.extend(places.iter().map(String::as_str));
+        logs.line(&parts).await;
+        assert!(!drained.is_finished());
+        gate.cancel();
+        soon_drained(drained).await;
+        assert_eq!(running.stop().await.acked, 3);
     });
 }
 

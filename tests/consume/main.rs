@@ -6,6 +6,8 @@ mod bed;
 mod capture;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../layers/topics.rs"]
+mod topics;
 
 mod attempts;
 mod bounds;

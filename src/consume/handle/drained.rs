@@ -16,7 +16,10 @@ use rdkafka::{
 use tokio::task::spawn_blocking;
 
 use super::{Control, Shared};
-use crate::client::{logging::Logging, redact::escape};
+use crate::{
+    client::{logging::Logging, redact::escape},
+    consume::prefix,
+};
 
 /// How long the brokers may take for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -30,6 +33,7 @@ type Offsets = HashMap<(String, i32), i64>;
 pub(in crate::consume) struct Probe {
     config: ClientConfig,
     topics: Vec<String>,
+    prefixes: Vec<String>,
 }
 
 /// Waits until every partition is complete up to its end.
@@ -97,8 +101,17 @@ impl Shared {
 }
 
 impl Probe {
-    pub(in crate::consume) fn new(config: ClientConfig, topics: Vec<String>) -> Self {
-        Self { config, topics }
+    /// Of the topics of these names, and of all whose names begin with one of the prefixes.
+    pub(in crate::consume) fn new(
+        config: ClientConfig,
+        topics: Vec<String>,
+        prefixes: Vec<String>,
+    ) -> Self {
+        Self {
+            config,
+            topics,
+            prefixes,
+        }
     }
 
     /// Asks on a thread that may block; `None` when there was no answer.
@@ -127,6 +140,9 @@ impl Probe {
     fn ends(&self) -> KafkaResult<Offsets> {
         let client = self.client()?;
         let mut list = TopicPartitionList::new();
+        if !self.prefixes.is_empty() {
+            self.add_prefixed(&client, &mut list)?;
+        }
         for topic in &self.topics {
             let metadata = client.fetch_metadata(Some(topic), ANSWER_TIME)?;
             let found = metadata.topics().first();
@@ -140,6 +156,25 @@ impl Probe {
             }
         }
         ends_of(&client, list)
+    }
+
+    /// Adds the topics that a prefix takes in; there may be none yet.
+    fn add_prefixed(
+        &self,
+        client: &BaseConsumer<Logging>,
+        list: &mut TopicPartitionList,
+    ) -> KafkaResult<()> {
+        let metadata = client.fetch_metadata(None, ANSWER_TIME)?;
+        let is_named = |topic: &str| self.topics.iter().any(|name| name == topic);
+        let has_prefix = |topic: &str| self.prefixes.iter().any(|one| prefix::includes(one, topic));
+        for topic in metadata.topics() {
+            if has_prefix(topic.name()) && !is_named(topic.name()) {
+                for partition in topic.partitions() {
+                    list.add_partition(topic.name(), partition.id());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Those of the partitions whose offset the group has committed, up to the end given.
@@ -190,6 +225,7 @@ impl fmt::Debug for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Probe")
             .field("topics", &self.topics)
+            .field("prefixes", &self.prefixes)
             .finish_non_exhaustive()
     }
 }
