@@ -51,8 +51,8 @@ pub enum Request {
     Produce = 0,
     /// Records for a consumer.
     Fetch = 1,
-    /// Where topics and partitions are.
-    Metadata = 3,
+    /// Where partitions begin and end.
+    ListOffsets = 2,
     /// A consumer group's offsets, to be stored.
     OffsetCommit = 8,
     /// A consumer group's offsets, to be read.

@@ -2,6 +2,8 @@
 
 #[path = "../support/consume.rs"]
 mod bed;
+#[path = "../support/capture.rs"]
+mod capture;
 #[path = "../support/mod.rs"]
 mod support;
 
