@@ -11,7 +11,7 @@ use kafka_tower::{
         circuit_breaker::{CircuitBreakerLayer, CircuitMonitor, CircuitOpen, CircuitState},
     },
 };
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::{
@@ -74,6 +74,50 @@ async fn a_retry_outside_comes_back_when_the_circuit_is_half_open() {
     let delivery = stack.oneshot(order()).await.unwrap();
     // The first failed, after a second the second was refused, and the third was the probe.
     assert_eq!((delivery.attempts, fake.times()), (3, vec![0, 5000]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_outside_with_less_time_than_the_circuit_stays_open_fails_at_once() {
+    let fake = Fake::new([refused(Retriable)]);
+    let backoff = Backoff::constant(SECOND).max_elapsed(4 * SECOND);
+    let stack = ServiceBuilder::new()
+        .layer(RetryLayer::new(backoff))
+        .layer(CircuitBreakerLayer::consecutive(1, 5 * SECOND))
+        .service(fake.handle());
+    let started = Instant::now();
+    let error = stack.clone().oneshot(order()).await.unwrap_err();
+    assert_eq!(error.class(), Unavailable);
+    // The one wait is the backoff's; it would be half-open 5 s after the failure.
+    assert_eq!(started.elapsed(), SECOND);
+    // Another record waits: from its first refusal on it has the time.
+    let delivery = stack.oneshot(order());
+    assert!(delivery.now_or_never().is_none());
+    assert_eq!(fake.calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_is_an_attempt_unless_its_error_says_unavailable() {
+    // The attempt that it came to in four calls, and whether it was given up then.
+    let result = async |answer: fn() -> Handled| {
+        let fake = Fake::new((0..4).map(|_| answer()));
+        let mut service = ServiceBuilder::new()
+            .layer(RetryLayer::default())
+            .layer(breaker(1))
+            .service(fake);
+        let mut attempt = 1;
+        for _ in 0..4 {
+            let record = ConsumerRecord::builder("orders", 0, 1).attempt(attempt);
+            match call(&mut service, record.build()).await {
+                Ok(Outcome::Retry { .. }) => attempt += 1,
+                Ok(_) => {}
+                Err(_) => return (attempt, true),
+            }
+        }
+        (attempt, false)
+    };
+    assert_eq!(result(down).await, (4, true));
+    let unavailable = || Err(Classified::unavailable("down").into());
+    assert_eq!(result(unavailable).await, (1, false));
 }
 
 #[tokio::test(start_paused = true)]
