@@ -99,6 +99,17 @@ async fn it_fails_on_order_and_gives_the_record_back() {
         by_rule,
     ];
     assert_eq!(seen, expected);
+    // Of several rules the first counts.
+    let which = |_: &ProducerRecord| true;
+    publisher.fail_when(which, ErrorClass::Fatal, Persistence::NotPersisted);
+    for (payload, class) in [
+        ("bad", ErrorClass::NonRetriable),
+        ("good", ErrorClass::Fatal),
+    ] {
+        let error = publisher.send(order(payload)).await.unwrap_err();
+        assert_eq!(error.class(), class);
+    }
+    publisher.fail_next(1, ErrorClass::Retriable, Persistence::NotPersisted);
     publisher.stop_failing();
     publisher.send(order("bad")).await.unwrap();
 }
@@ -143,6 +154,23 @@ async fn it_is_not_ready_on_order() {
 #[should_panic(expected = "without being ready")]
 async fn a_layer_that_calls_it_unready_is_found_out() {
     drop(MockPublisher::new().call(order("1")));
+}
+
+#[tokio::test]
+#[should_panic(expected = "without being ready")]
+async fn a_clone_has_to_be_polled_ready_itself() {
+    let mut publisher = MockPublisher::new();
+    let ready = ServiceExt::<ProducerRecord>::ready(&mut publisher).await;
+    drop(ready.unwrap().clone().call(order("1")));
+}
+
+#[tokio::test]
+#[should_panic(expected = "without being ready")]
+async fn being_ready_is_good_for_one_call() {
+    let mut publisher = MockPublisher::new();
+    let ready = publisher.ready().await.unwrap();
+    ready.call(order("1")).await.expect("the first");
+    drop(ready.call(order("2")));
 }
 
 #[tokio::test(start_paused = true)]
