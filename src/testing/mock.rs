@@ -83,7 +83,8 @@ impl MockPublisher {
     }
 
     /// Fails the next `times` records that it is called with, whichever they are. Several orders are
-    /// carried out one after the other.
+    /// carried out one after the other. A failed record is not [`written`](Self::written), also where
+    /// the error says [`PossiblyPersisted`](Persistence::PossiblyPersisted).
     pub fn fail_next(&self, times: usize, class: ErrorClass, persistence: Persistence) {
         let failure = Failure(class, persistence);
         let failures = std::iter::repeat_n(failure, times);
@@ -141,7 +142,8 @@ impl MockPublisher {
         of_topic(&self.lock().records, topic)
     }
 
-    /// What a topic holds, in order: all records but those that were failed.
+    /// What a topic holds, in order: all records but those that were failed, each with its message id.
+    /// The header that a [`Publisher`](crate::Publisher) may send it in is not among theirs.
     #[must_use]
     pub fn written(&self, topic: &str) -> Vec<ProducerRecord> {
         of_topic(&self.lock().written, topic)

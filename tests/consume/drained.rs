@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{FutureExt, future::join};
 use kafka_tower::{
     BoxError, ConsumerEnded, ConsumerRecord, ConsumerSettings, OffsetReset, Ordering, Outcome,
     ProducerRecord, Router, StopReason, serve,
@@ -15,7 +16,7 @@ use rdkafka::{
 };
 use tokio::{
     task::{JoinHandle, spawn_blocking},
-    time::interval,
+    time::{interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -120,6 +121,28 @@ fn what_is_published_while_there_is_no_assignment_counts() {
         soon_drained(drained).await;
         assert_eq!(calls.all().len(), 6);
         running.abort();
+    });
+}
+
+#[test]
+fn it_can_be_given_up_and_asked_for_again() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.publish(0, 1).await;
+        let (calls, gate) = (Calls::default(), CancellationToken::new());
+        let opened = gate.clone();
+        let service =
+            calls.service(move |_| opened.clone().cancelled_owned().map(Ok::<_, BoxError>));
+        let running = bed.serve(service);
+        running.runs(0).await;
+        let handle = &running.handle;
+        let given_up = timeout(Duration::from_millis(1), handle.drained()).await;
+        given_up.expect_err("a record runs");
+        let again = join(handle.drained(), handle.drained());
+        gate.cancel();
+        let (one, other) = soon("it is drained", again).await;
+        one.and(other).expect("it runs");
+        running.stop().await;
     });
 }
 

@@ -1,6 +1,6 @@
 //! The layer that brings errors, delays, panics and unready services.
 
-use std::time::Duration;
+use std::{panic::catch_unwind, thread, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
 use kafka_tower::{
@@ -117,9 +117,65 @@ async fn readiness_comes_late_or_never_and_is_drawn_once_a_call() {
 }
 
 #[test]
-#[should_panic(expected = "from 0 to 1")]
 fn a_rate_is_a_share() {
-    let _ = ChaosLayer::new(1).errors(50.0);
+    let rates = [-0.1, 1.1, 50.0, f64::NAN, f64::INFINITY];
+    let setters: [fn(f64) -> ChaosLayer; 4] = [
+        |rate| ChaosLayer::new(1).errors(rate),
+        |rate| ChaosLayer::new(1).panics(rate),
+        |rate| ChaosLayer::new(1).delays(rate, SECOND..=SECOND),
+        |rate| ChaosLayer::new(1).unready(rate, SECOND),
+    ];
+    for set in setters {
+        for rate in rates {
+            let refused = catch_unwind(|| drop(set(rate))).expect_err("no share");
+            let message = refused.downcast::<String>().expect("a message");
+            assert!(message.contains("from 0 to 1"), "{message}");
+        }
+        drop((set(0.0), set(1.0)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_of_delays_the_wrong_way_round_is_its_start() {
+    let started = Instant::now();
+    let chaos = ChaosLayer::new(1).delays(1.0, std::ops::RangeInclusive::new(AN_HOUR, SECOND));
+    let acks = service_fn(async |_: ConsumerRecord| Ok::<_, ChaosError>(()));
+    chaos.layer(acks).oneshot(read(0)).await.unwrap();
+    assert_eq!(started.elapsed(), AN_HOUR);
+}
+
+/// Threads come by in any order: what happens to a record is the seed's word all the same.
+#[test]
+fn clones_in_several_threads_fail_the_same_records() {
+    let failed = |threads: i64| {
+        let chaos = ChaosLayer::new(7).errors(0.5);
+        let service = chaos.layer(service_fn(
+            async |_: ConsumerRecord| Ok::<_, ChaosError>(()),
+        ));
+        let parts = (0..threads).map(|number| {
+            let mut service = service.clone();
+            thread::spawn(move || {
+                let offsets = (0..200).filter(|offset| offset % threads == number);
+                let fails = |offset: &i64| {
+                    let ready = service.ready().now_or_never().expect("ready").unwrap();
+                    ready
+                        .call(read(*offset))
+                        .now_or_never()
+                        .expect("done")
+                        .is_err()
+                };
+                offsets.filter(fails).collect::<Vec<i64>>()
+            })
+        });
+        let parts = Vec::from_iter(parts).into_iter();
+        let parts = parts.map(|part| part.join().expect("no panic"));
+        let mut failed: Vec<i64> = parts.flatten().collect();
+        failed.sort_unstable();
+        failed
+    };
+    let alone = failed(1);
+    assert!((70..130).contains(&alone.len()), "{}", alone.len());
+    assert_eq!(failed(4), alone);
 }
 
 #[test]

@@ -112,6 +112,20 @@ fn a_broker_is_away_until_it_is_back() {
 }
 
 #[test]
+fn a_consumer_ends_in_order_though_its_cluster_is_gone() {
+    run(async {
+        let kafka = EmbeddedKafka::start().await.unwrap();
+        publisher(&kafka).send(order()).await.unwrap();
+        let acks = service_fn(async |_: ConsumerRecord| Ok::<_, BoxError>(()));
+        let running = Running::start(kafka.settings("group").topics(["orders"]), acks);
+        let drained = running.handle.drained();
+        soon("it is drained", drained).await.unwrap();
+        drop(kafka);
+        assert_eq!(running.stop().await.acked, 1);
+    });
+}
+
+#[test]
 fn failures_that_have_not_come_up_are_forgotten() {
     const NOT_LEADER: i32 = 6;
     run(async {

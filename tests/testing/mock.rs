@@ -11,6 +11,8 @@ use kafka_tower::{
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
+use crate::bed::soon;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn order(payload: &str) -> ProducerRecord {
@@ -62,7 +64,10 @@ async fn it_shows_and_gives_what_it_was_called_with() {
     assert_eq!(payloads(&publisher.written("orders")), [b"2"]);
     assert_eq!(publisher.take().len(), 3);
     assert!(publisher.records().is_empty() && publisher.written("orders").is_empty());
-    assert_eq!(publisher.send(order("3")).await.unwrap().offset, Some(1));
+    let delivery = publisher.send(order("3")).await.unwrap();
+    assert_eq!(delivery.offset, Some(1));
+    let written = &publisher.written("orders")[0];
+    assert_eq!(written.message_id.as_ref(), Some(&delivery.message_id));
     let shown = format!("{publisher:?}");
     assert!(shown.contains("records: 1"), "{shown}");
 }
@@ -123,10 +128,11 @@ async fn what_is_held_is_answered_when_it_is_let_go() {
     assert!(first.as_mut().now_or_never().is_none());
     assert_eq!(payloads(&publisher.records()), [b"1"]);
     let sent = tokio::spawn(join(first, second));
-    assert_eq!(payloads(&publisher.wait_for(2).await), [b"1", b"2"]);
+    let called = soon("both were called", publisher.wait_for(2)).await;
+    assert_eq!(payloads(&called), [b"1", b"2"]);
     assert!(!sent.is_finished());
     publisher.release();
-    let (first, second) = sent.await.unwrap();
+    let (first, second) = soon("both are answered", sent).await.unwrap();
     assert_eq!(
         (first.unwrap().offset, second.unwrap().offset),
         (Some(0), Some(1))
@@ -147,7 +153,7 @@ async fn it_is_not_ready_on_order() {
     tokio::task::yield_now().await;
     assert!(publisher.records().is_empty());
     publisher.set_ready(true);
-    sent.await.unwrap().unwrap();
+    soon("it is ready", sent).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ impl ChaosLayer {
     }
 
     /// Holds calls up for a time within `delay`, by tokio's clock, before the future inside is polled
-    /// for the first time.
+    /// for the first time. A range whose end lies before its start is its start.
     pub fn delays(mut self, rate: f64, delay: RangeInclusive<Duration>) -> Self {
         self.rates.delays = checked(rate);
         self.rates.delay = delay;
