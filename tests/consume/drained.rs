@@ -8,7 +8,7 @@ use std::{
 use futures_util::{FutureExt, future::join};
 use kafka_tower::{
     BoxError, ConsumerEnded, ConsumerRecord, ConsumerSettings, OffsetReset, Ordering, Outcome,
-    ProducerRecord, Router, StopReason, serve,
+    ProducerRecord, Router, StopReason, serve, testing::Request,
 };
 use rdkafka::{
     ClientConfig,
@@ -201,6 +201,46 @@ fn the_topics_of_a_prefix_are_waited_for_and_no_dead_letters() {
     });
 }
 
+#[test]
+fn brokers_that_do_not_tell_where_partitions_end_are_asked_again() {
+    const UNKNOWN_SERVER_ERROR: i32 = -1;
+    run(async {
+        let logs = logs();
+        let bed = Bed::embedded(1).await;
+        let kafka = bed.mock().expect("it is embedded");
+        bed.publish(0, 13).await;
+        let (calls, gate) = (Calls::default(), CancellationToken::new());
+        let opened = gate.clone();
+        let service =
+            calls.service(move |_| opened.clone().cancelled_owned().map(Ok::<_, BoxError>));
+        let running = bed.serve(service);
+        running.runs(0).await;
+        kafka.fail_next(Request::ListOffsets, 1, UNKNOWN_SERVER_ERROR);
+        let drained = drained(&running);
+        logs.line(&["waiting until everything is handled", "0): 13"])
+            .await;
+        assert!(!drained.is_finished());
+        gate.cancel();
+        soon_drained(drained).await;
+        assert_eq!(calls.all().len(), 13);
+        running.stop().await;
+    });
+}
+
+#[test]
+fn an_empty_topic_is_not_drained_before_it_is_assigned() {
+    const BROKEN: i32 = -195;
+    run(async {
+        let bed = Bed::embedded(1).await;
+        let kafka = bed.mock().expect("it is embedded");
+        kafka.fail_next(Request::JoinGroup, 3, BROKEN);
+        let running = bed.serve(Calls::default().acking());
+        soon_drained(drained(&running)).await;
+        assert_eq!(running.handle.partitions().len(), 1);
+        running.stop().await;
+    });
+}
+
 /// Handles what there is with so many members, and stops; the result is how many were handled.
 async fn job(bed: &Bed, members: usize) -> u64 {
     bed.fill(50).await;
@@ -260,6 +300,7 @@ fn a_paused_partition_is_not_drained() {
 #[test]
 fn what_other_members_have_counts_as_they_commit_it() {
     run(async {
+        let logs = logs();
         let bed = Bed::new(4).await;
         bed.fill(5).await;
         let gate = CancellationToken::new();
@@ -297,9 +338,14 @@ fn what_other_members_have_counts_as_they_commit_it() {
             expected.insert(partition.partition, 9);
         }
         bed.committed_soon(&expected).await;
-        assert!(!drained.is_finished());
+        // One that asks only now, and says so when it has an answer.
+        let later = self::drained(&one);
+        let line = ["other members of the group have not committed", &bed.topic];
+        logs.lines(2, &line).await;
+        assert!(!drained.is_finished() && !later.is_finished());
         gate.cancel();
         soon_drained(drained).await;
+        soon_drained(later).await;
         bed.committed_soon(&bed.all_at(10)).await;
         two.stop().await;
         one.stop().await;

@@ -74,6 +74,12 @@ pub(super) async fn drained(shared: &Shared) {
         for place in committed.unwrap_or_default() {
             open.remove(&place);
         }
+        if asked.is_none() && open.keys().any(|place| !shared.owns(place)) {
+            tracing::debug!(
+                target: "kafka_tower", ?open,
+                "other members of the group have not committed everything yet"
+            );
+        }
         asked = Some(Instant::now());
     }
 }
