@@ -228,6 +228,27 @@ fn brokers_that_do_not_tell_where_partitions_end_are_asked_again() {
 }
 
 #[test]
+fn a_topic_that_does_not_exist_yet_is_not_drained() {
+    run(async {
+        let logs = logs();
+        let bed = Bed::new(1).await;
+        if bed.mock().is_some() {
+            eprintln!("only on a real broker: the embedded one creates what it is asked for");
+            return;
+        }
+        let settings = bed.settings().topics([format!("{}.later", bed.topic)]);
+        let often = settings.set("topic.metadata.refresh.interval.ms", "200");
+        let running = Running::start(often, Calls::default().acking());
+        let drained = drained(&running);
+        logs.line(&["where partitions end isn't known yet"]).await;
+        assert!(!drained.is_finished());
+        beside(&bed, ".later").await;
+        soon_drained(drained).await;
+        running.stop().await;
+    });
+}
+
+#[test]
 fn an_empty_topic_is_not_drained_before_it_is_assigned() {
     const BROKEN: i32 = -195;
     run(async {
