@@ -112,7 +112,7 @@ async fn errors_keep_their_class_and_type() {
         Router::new().topic_service("orders", Ended),
     ] {
         let error = answer(router, record()).await.unwrap_err();
-        assert!(find::<Inner>(&*error).is_some());
+        assert!(find_error::<Inner>(&*error).is_some());
     }
 
     // Through a layer that boxes errors as well.

@@ -190,26 +190,25 @@ impl<R: Record, S: RecordService<R>> ResponseFuture<R, S> {
             Decision::Defer(after) => (after, Counts::No),
         };
         let view = this.record.view();
-        match counts {
-            Counts::Yes => info!(
-                topic = view.topic,
-                partition = view.partition,
-                offset = view.offset,
-                attempt = *this.attempts,
-                ?after,
-                %error,
-                "a record failed and comes back"
-            ),
+        macro_rules! tell {
+            ($level:ident, $what:literal) => {
+                $level!(
+                    topic = view.topic,
+                    partition = view.partition,
+                    offset = view.offset,
+                    attempt = *this.attempts,
+                    ?after,
+                    %error,
+                    $what
+                )
+            };
+        }
+        match (R::SIDE, counts) {
+            (Side::Consume, Counts::Yes) => tell!(info, "a record failed and comes back"),
+            // The trace layer makes an event of it.
+            (Side::Publish, Counts::Yes) => tell!(debug, "a record failed and comes back"),
             // Of these there may be many, with the same to say.
-            Counts::No => debug!(
-                topic = view.topic,
-                partition = view.partition,
-                offset = view.offset,
-                attempt = *this.attempts,
-                ?after,
-                %error,
-                "a record is put off"
-            ),
+            (_, Counts::No) => tell!(debug, "a record is put off"),
         }
         if !in_place {
             let (class, next) = match counts {
