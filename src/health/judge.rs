@@ -64,8 +64,10 @@ pub(super) fn not_live(
     if let Some(time) = stats.since_poll.filter(|time| *time >= POLLS) {
         reasons.push(format!("{name} has not polled for {} s", time.as_secs()));
     }
+    // What runs may wait for brokers as well, and a new process could consume nothing.
+    let brokers_are_gone = stats.brokers_reachable == Some(false);
     for one in partitions {
-        if State::of(one, stuck_after) == State::Stuck {
+        if State::of(one, stuck_after) == State::Stuck && !brokers_are_gone {
             reasons.push(format!(
                 "{name} is stuck at {}/{}: calls run, and none has ended for {} s",
                 one.topic,
@@ -137,4 +139,95 @@ pub(super) fn circuit(name: &str, state: CircuitState, open: usize) -> Value {
 
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn partition() -> PartitionStatus {
+        PartitionStatus {
+            topic: "orders".to_owned(),
+            partition: 3,
+            committed: Some(7),
+            end: Some(7),
+            lag: Some(0),
+            in_flight: 0,
+            waiting: 0,
+            paused: false,
+            last_progress: None,
+            busy_for: None,
+        }
+    }
+
+    fn busy(seconds: u64) -> PartitionStatus {
+        PartitionStatus {
+            in_flight: 1,
+            lag: Some(1),
+            busy_for: Some(Duration::from_secs(seconds)),
+            ..partition()
+        }
+    }
+
+    fn polled(seconds: u64, brokers_reachable: Option<bool>) -> ConsumerStats {
+        ConsumerStats {
+            members: 1,
+            rebalances: 1,
+            since_poll: Some(Duration::from_secs(seconds)),
+            brokers_reachable,
+            ..ConsumerStats::default()
+        }
+    }
+
+    #[test]
+    fn a_state_is_what_matters_most() {
+        let paused = |one| PartitionStatus {
+            paused: true,
+            ..one
+        };
+        let waiting = PartitionStatus {
+            waiting: 1,
+            ..partition()
+        };
+        let lagging = PartitionStatus {
+            lag: Some(1),
+            ..partition()
+        };
+        for (one, expected) in [
+            (partition(), State::Idle),
+            (lagging, State::Waiting),
+            (waiting.clone(), State::Waiting),
+            (paused(waiting), State::Paused),
+            (busy(59), State::Working),
+            (busy(60), State::Stuck),
+            (paused(busy(59)), State::Paused),
+            (paused(busy(60)), State::Stuck),
+        ] {
+            assert_eq!(State::of(&one, LIMIT), expected, "{one:?}");
+        }
+    }
+
+    #[test]
+    fn a_restart_helps_who_does_not_poll_or_is_stuck() {
+        let reasons = |stats, one| not_live("shop", &stats, &[partition(), one], LIMIT);
+        let reachable = Some(true);
+        assert_eq!(reasons(polled(29, reachable), busy(59)), [""; 0]);
+        assert_eq!(
+            reasons(polled(30, reachable), busy(59)),
+            ["shop has not polled for 30 s"]
+        );
+        assert_eq!(
+            reasons(polled(0, reachable), busy(60)),
+            ["shop is stuck at orders/3: calls run, and none has ended for 60 s"]
+        );
+    }
+
+    #[test]
+    fn nobody_is_restarted_because_brokers_are_away() {
+        let live = |brokers| not_live("shop", &polled(0, brokers), &[busy(60)], LIMIT).is_empty();
+        assert!(live(Some(false)));
+        assert!(!live(Some(true)) && !live(None));
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! * `/livez` fails (503) where a restart may help: a consumer no longer polls, or a partition is *stuck*:
 //!   calls run, and none has ended for [`stuck_after`](Health::stuck_after). One that is slow isn't stuck,
-//!   and neither is one that waits: for a retry, for a service that isn't ready, or paused.
+//!   and neither is one that waits: for a retry, for a service that isn't ready, or paused. Being stuck
+//!   doesn't count while no broker can be reached: what runs may wait for them.
 //! * `/readyz` fails while a consumer doesn't run (not yet, or no more), before its group has given it
 //!   its first assignment, be it none, from when its partitions are lost until it has joined again, and
 //!   while it can reach no broker.
@@ -38,7 +39,8 @@ use std::{sync::Arc, time::Duration};
 pub use self::routes::health_routes;
 use crate::{consume::ConsumerHandle, layers::circuit_breaker::CircuitMonitor};
 
-const STUCK_AFTER: Duration = Duration::from_secs(300);
+/// More than a dead letter takes that can't be written: 5 minutes, and a last attempt of 2.
+const STUCK_AFTER: Duration = Duration::from_secs(600);
 
 /// What the routes tell of; made of a [`ConsumerHandle`], or of several.
 ///
@@ -98,8 +100,8 @@ impl Health {
         self
     }
 
-    /// How long calls of a partition may run without that one ends, 5 minutes without: more than the
-    /// slowest call takes.
+    /// How long calls of a partition may run without that one ends, 10 minutes without: more than the
+    /// slowest call takes. A dead letter is tried for 5 minutes, and as part of the call.
     pub fn stuck_after(mut self, time: Duration) -> Self {
         self.stuck_after = time;
         self
