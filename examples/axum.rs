@@ -3,7 +3,8 @@
 //!
 //! * The routes' state holds a stack that publishes, with spans, metrics, retry and a circuit breaker. A
 //!   publish that fails is a response by the class of its error: 503 with `Retry-After` while Kafka is away.
-//! * tower-http's layers give a request its span and its id. The id becomes that of the message.
+//! * tower-http's layers give a request its span and its id: the caller's, if it is a short one. The id becomes
+//!   that of the message.
 //! * `/livez`, `/readyz` and `/metrics` are on the same port.
 //! * It ends from the outside in: first HTTP, then the consumer, then the publishers.
 //!
@@ -39,7 +40,7 @@ use axum::{
     Extension, Json,
     body::{Body, to_bytes},
     extract::{MatchedPath, Path, Request, State},
-    http::{HeaderMap, StatusCode, header, response::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, response::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -75,7 +76,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, util::MapRequestLayer};
 use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
     trace::TraceLayer,
@@ -86,6 +87,7 @@ use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::Subscribe
 
 const ORDERS: Topic<Order> = Topic::new("orders");
 const DEADLINE: Duration = Duration::from_secs(10);
+const REQUEST_ID: &str = "x-request-id";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
@@ -166,10 +168,22 @@ fn routes(orders: Outbox, returns: Outbox, shelf: Shelf) -> axum::Router {
         .route("/orders/{id}", get(find).with_state(shelf))
         .route("/returns", post(place).with_state(returns))
         .layer((
+            MapRequestLayer::new(without_odd_id),
             SetRequestIdLayer::x_request_id(MakeRequestUuid),
             TraceLayer::new_for_http().make_span_with(request_span),
             PropagateRequestIdLayer::x_request_id(),
         ))
+}
+
+/// An id goes into spans, the record and the response: one that is empty, long or no ASCII gives way to one
+/// of ours.
+fn without_odd_id(mut request: Request) -> Request {
+    let headers = request.headers_mut();
+    let is_odd = |id: &HeaderValue| id.is_empty() || id.len() > 128 || id.to_str().is_err();
+    if headers.get(REQUEST_ID).is_some_and(is_odd) {
+        headers.remove(REQUEST_ID);
+    }
+    request
 }
 
 /// The span of a request, in the trace of the caller.
@@ -365,7 +379,7 @@ async fn be_a_client(address: SocketAddr, consumer: &ConsumerHandle) -> Result<(
             .uri(format!("http://{address}{path}"))
             .header(header::CONTENT_TYPE, "application/json")
             .header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"))
-            .header("x-request-id", "request-1")
+            .header(REQUEST_ID, "request-1")
             .body(body.to_owned())?;
         let (head, body) = client.request(request).await?.into_parts();
         let body = to_bytes(Body::new(body), usize::MAX).await?;
@@ -378,7 +392,7 @@ async fn be_a_client(address: SocketAddr, consumer: &ConsumerHandle) -> Result<(
     let tea = r#"{"id": 42, "item": "tea"}"#;
     let (head, _) = call("POST", "/orders", tea).await?;
     assert_eq!(head.status, StatusCode::ACCEPTED);
-    assert_eq!(head.headers["x-request-id"], "request-1");
+    assert_eq!(head.headers[REQUEST_ID], "request-1");
     consumer.drained().await?;
     let (head, order) = call("GET", "/orders/42", "").await?;
     assert_eq!(head.status, StatusCode::OK);
@@ -398,6 +412,12 @@ async fn be_a_client(address: SocketAddr, consumer: &ConsumerHandle) -> Result<(
     assert!(reason.contains("the circuit is open"));
     let seconds: u64 = head.headers[header::RETRY_AFTER].to_str()?.parse()?;
     assert!((1..=10).contains(&seconds));
+
+    for odd in [String::new(), "x".repeat(100_000), "é".to_owned()] {
+        let request = Request::post(format!("http://{address}/orders")).header(REQUEST_ID, odd);
+        let response = client.request(request.body(String::new())?).await?;
+        assert_eq!(response.headers()[REQUEST_ID].len(), 36);
+    }
 
     for path in ["/livez", "/readyz"] {
         assert_eq!(call("GET", path, "").await?.0.status, StatusCode::OK);

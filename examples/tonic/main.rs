@@ -3,7 +3,10 @@
 //!
 //! * `Place` answers when Kafka has the order, `PlaceMany` when it has all orders of the stream.
 //! * A publish that fails is a `tonic::Status` by the class of its error, with the reason.
-//! * tower-http's layers give a call its span and its id. The id becomes that of the message.
+//! * A stream that ends early leaves those of its orders published that came before: place it again. It ends
+//!   at the first order that fails.
+//! * tower-http's layers give a call its span and its id: the caller's, if it is a short one. The id becomes
+//!   that of the message; in a stream with a number behind it.
 //! * In the records, orders are protobuf as well, by a codec.
 //! * It ends from the outside in: first gRPC, then the consumer, then the publisher.
 //!
@@ -12,7 +15,7 @@
 //! ```
 //!
 //! Runs on an embedded broker; with `KAFKA_BOOTSTRAP_SERVERS` set, on that cluster. It is its own client, and
-//! ends; with `RUST_LOG=tower_http=debug` it logs each call.
+//! ends. With `PORT` set it serves until Ctrl-C, with `RUST_LOG=tower_http=debug` it logs each call.
 
 // `orders.rs` is made of `orders.proto`, and kept so that nobody needs `protoc` for this example. A service
 // of yours has tonic-prost-build 0.14 among its build-dependencies, this in its `build.rs`:
@@ -25,7 +28,7 @@
 #[rustfmt::skip]
 mod orders;
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{env, future::pending, io, net::Ipv4Addr, time::Duration};
 
 use bytes::Bytes;
 use kafka_tower::{
@@ -41,11 +44,23 @@ use orders::{
     orders_client::OrdersClient,
     orders_server::{Orders, OrdersServer},
 };
-use tokio::{net::TcpListener, select, signal::ctrl_c, time::timeout};
+use tokio::{
+    net::TcpListener,
+    select,
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
+    time::timeout,
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Response, Status, Streaming, transport::Server};
-use tower::ServiceBuilder;
+use tonic::{
+    Code, Extensions, Request, Response, Status, Streaming,
+    codegen::http::{self, HeaderValue},
+    transport::Server,
+};
+use tower::{ServiceBuilder, util::MapRequestLayer};
 use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
     trace::TraceLayer,
@@ -53,6 +68,7 @@ use tower_http::{
 use tracing_subscriber::EnvFilter;
 
 const DEADLINE: Duration = Duration::from_secs(10);
+const REQUEST_ID: &str = "x-request-id";
 const ORDERS: Topic<Order, Protobuf, u32> = Topic::with_codec("orders", Protobuf);
 
 /// Any message as the value of a record.
@@ -77,10 +93,7 @@ struct OrderService {
 #[tonic::async_trait]
 impl Orders for OrderService {
     async fn place(&self, request: Request<Order>) -> Result<Response<Placed>, Status> {
-        let id = request.extensions().get::<RequestId>();
-        let id = id
-            .and_then(|id| id.header_value().to_str().ok())
-            .map(MessageId::from);
+        let id = request_id(request.extensions()).map(MessageId::from);
         let order = request.into_inner();
         let mut record = self.topic.record(order.id, &order).map_err(status)?;
         record.message_id = id;
@@ -98,10 +111,18 @@ impl Orders for OrderService {
     ) -> Result<Response<PlacedMany>, Status> {
         // Many are on their way at once. While there is no room, the stream isn't read.
         let queue = self.publisher.clone().queue(100);
+        let id = request_id(request.extensions()).map(str::to_owned);
         let mut orders = request.into_inner();
+        let mut number = 0_u64;
         while let Some(order) = orders.message().await? {
-            let record = self.topic.record(order.id, &order).map_err(status)?;
+            let mut record = self.topic.record(order.id, &order).map_err(status)?;
+            number += 1;
+            record.message_id = id.as_ref().map(|id| format!("{id}-{number}").into());
             queue.push(record).await.map_err(status)?;
+            // Kept until the end, failures would pile up.
+            if let Some(error) = queue.take_failed().into_iter().next() {
+                return Err(status(error));
+            }
         }
         let flushed = queue.close(DEADLINE).await;
         if let Some(error) = flushed.failed.into_iter().next() {
@@ -118,6 +139,22 @@ impl Orders for OrderService {
     }
 }
 
+fn request_id(extensions: &Extensions) -> Option<&str> {
+    let id = extensions.get::<RequestId>()?;
+    id.header_value().to_str().ok()
+}
+
+/// An id goes into spans, the record and the response: one that is empty, long or no ASCII gives way to one
+/// of ours.
+fn without_odd_id<B>(mut request: http::Request<B>) -> http::Request<B> {
+    let headers = request.headers_mut();
+    let is_odd = |id: &HeaderValue| id.is_empty() || id.len() > 128 || id.to_str().is_err();
+    if headers.get(REQUEST_ID).is_some_and(is_odd) {
+        headers.remove(REQUEST_ID);
+    }
+    request
+}
+
 /// A publish that failed, as a status.
 fn status(error: PublishError) -> Status {
     let reason = error.to_string();
@@ -132,6 +169,15 @@ fn status(error: PublishError) -> Status {
 /// The consumer.
 async fn on_order(Header(message_id): Header<MessageId>, order: Order) {
     println!("  order {}: {}, message {message_id}", order.id, order.item);
+}
+
+/// Ctrl-C, or what an orchestrator sends.
+async fn stop_signal() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    select! {
+        result = ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 #[tokio::main]
@@ -175,9 +221,13 @@ async fn main() -> Result<(), BoxError> {
         let _on_end = on_end;
         serving.await
     });
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let port = env::var("PORT").ok();
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port.as_deref().unwrap_or("0").parse()?)).await?;
     let address = format!("http://{}", listener.local_addr()?);
+    println!("serving at {address}");
     let server = Server::builder()
+        .layer(MapRequestLayer::new(without_odd_id))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(TraceLayer::new_for_grpc())
         .layer(PropagateRequestIdLayer::x_request_id())
@@ -189,15 +239,18 @@ async fn main() -> Result<(), BoxError> {
     let server = tokio::spawn(server);
 
     let client = async {
+        if port.is_some() {
+            return pending().await;
+        }
         call(address).await?;
         fail().await?;
         consumer.drained().await?;
-        assert_eq!(consumer.stats().acked, 4);
+        assert_eq!(consumer.stats().acked, 5);
         Ok(())
     };
     let result = select! {
         result = client => result,
-        result = ctrl_c() => Ok(result?),
+        result = stop_signal() => Ok(result?),
         () = stop.cancelled() => Ok(()),
     };
 
@@ -228,12 +281,9 @@ async fn call(address: String) -> Result<(), BoxError> {
     let mut request = Request::new(order(1, "tea"));
     request
         .metadata_mut()
-        .insert("x-request-id", "request-1".parse()?);
+        .insert(REQUEST_ID, "request-1".parse()?);
     let response = client.place(request).await?;
-    assert_eq!(
-        response.metadata().get("x-request-id").unwrap(),
-        "request-1"
-    );
+    assert_eq!(response.metadata().get(REQUEST_ID).unwrap(), "request-1");
     assert_eq!(response.get_ref().message_id, "request-1");
     println!("Place: {:?}", response.into_inner());
 
@@ -244,6 +294,12 @@ async fn call(address: String) -> Result<(), BoxError> {
         .into_inner();
     println!("PlaceMany: {placed:?}");
     assert_eq!(placed.delivered, 3);
+
+    let mut request = Request::new(order(5, "tea"));
+    let long = "x".repeat(1000).parse()?;
+    request.metadata_mut().insert(REQUEST_ID, long);
+    let placed = client.place(request).await?.into_inner();
+    assert_eq!(placed.message_id.len(), 36);
 
     let too_large = "x".repeat(2_000_000);
     let status = client.place(order(5, &too_large)).await.unwrap_err();
