@@ -3,8 +3,8 @@
 //!
 //! * `Place` answers when Kafka has the order, `PlaceMany` when it has all orders of the stream.
 //! * A publish that fails is a `tonic::Status` by the class of its error, with the reason.
-//! * A stream that ends early leaves those of its orders published that came before: place it again. It ends
-//!   at the first order that fails.
+//! * A stream ends at the first order that fails. Whenever it ends early, some of its orders are published: who
+//!   places it again, under the same id, repeats their message ids.
 //! * tower-http's layers give a call its span and its id: the caller's, if it is a short one. The id becomes
 //!   that of the message; in a stream with a number behind it.
 //! * In the records, orders are protobuf as well, by a codec.
