@@ -338,6 +338,26 @@ async fn metrics_are_offered_where_there_is_a_registry() {
     assert!(text.contains("\norders_total 1\n"), "{text}");
 }
 
+#[tokio::test]
+async fn each_route_says_what_it_sends_and_takes_get_and_head() {
+    let routes: Router = health_routes(Health::new().registry(Registry::new()));
+    for (path, content_type) in [
+        ("/livez", "application/json"),
+        ("/readyz", "application/json"),
+        ("/metrics", "text/plain; version=0.0.4"),
+    ] {
+        for (method, expected) in [("GET", 200), ("HEAD", 200), ("POST", 405)] {
+            let request = Request::builder().method(method).uri(path);
+            let request = request.body(Body::empty()).unwrap();
+            let response = routes.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), expected, "{method} {path}");
+            if expected == 200 {
+                assert_eq!(response.headers()["content-type"], content_type, "{path}");
+            }
+        }
+    }
+}
+
 #[test]
 fn of_several_consumers_each_counts() {
     run(async {
@@ -352,6 +372,7 @@ fn of_several_consumers_each_counts() {
         };
         let answer = answers(&health, "/readyz", wanted).await;
         assert_eq!(answer["consumers"].as_array().unwrap().len(), 2);
+        assert_eq!(answer["status"], "unavailable");
         running.stop().await;
     });
 }

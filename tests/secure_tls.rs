@@ -211,6 +211,43 @@ fn a_broker_that_a_stranger_vouches_for_is_refused() {
 }
 
 #[test]
+fn a_broker_that_the_system_does_not_know_is_refused() {
+    run(async || {
+        let security = Security::sasl_scram_sha512("alice", "alice-secret").tls(Tls::system());
+        let refused = refused(&brokers("SASL_SSL"), security).await;
+        refused.check(Code::SSL, "signed by an authority of `ssl.ca.location`");
+    });
+}
+
+#[test]
+fn an_unknown_user_is_refused() {
+    run(async || {
+        for security in [
+            Security::sasl_scram_sha512("nobody", "hunter2-secret"),
+            Security::sasl_plain("nobody", "hunter2-secret"),
+        ] {
+            let refused = refused(&brokers("SASL_SSL"), security.tls(trusting())).await;
+            refused.check(Code::Authentication, "sasl.username");
+        }
+    });
+}
+
+#[test]
+fn a_key_that_its_password_does_not_open_is_refused_before_connecting() {
+    run(async || {
+        let certificate =
+            || trusting().client_certificate(file("alice.crt"), file("alice-encrypted.key"));
+        for tls in [certificate(), certificate().key_password("hunter2-secret")] {
+            let settings = ProducerSettings::high_reliability("127.0.0.1:1").security(tls);
+            let shown = Publisher::new(settings).expect_err("a refusal").to_string();
+            assert!(shown.contains("ssl.key.location"), "{shown}");
+            assert!(shown.contains("`ssl.key.password`"), "{shown}");
+            assert!(!shown.contains("-secret"), "{shown}");
+        }
+    });
+}
+
+#[test]
 fn a_broker_of_another_name_is_refused() {
     run(async || {
         let elsewhere = brokers("SASL_SSL").replace("127.0.0.1", "localhost");

@@ -226,6 +226,44 @@ mod tests {
     }
 
     #[test]
+    fn each_says_it_under_the_name_that_librdkafka_has_for_it() {
+        let files = Tls::ca_file("/ca").client_certificate("/crt", "/key");
+        let text = Tls::ca_pem("ca").client_certificate_pem("crt", "key");
+        for (security, settings) in [
+            (
+                Security::sasl_plain("me", "hunter2"),
+                &[("sasl.mechanism", "PLAIN")][..],
+            ),
+            (
+                Security::sasl_scram_sha256("me", "hunter2"),
+                &[("sasl.mechanism", "SCRAM-SHA-256")],
+            ),
+            (
+                files.key_password("open").into(),
+                &[
+                    ("ssl.ca.location", "/ca"),
+                    ("ssl.certificate.location", "/crt"),
+                    ("ssl.key.location", "/key"),
+                    ("ssl.key.password", "open"),
+                ],
+            ),
+            (
+                text.into(),
+                &[
+                    ("ssl.ca.pem", "ca"),
+                    ("ssl.certificate.pem", "crt"),
+                    ("ssl.key.pem", "key"),
+                ],
+            ),
+        ] {
+            let properties = applied(security);
+            for (name, value) in settings {
+                assert_eq!(properties.get(name), Some(*value), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn the_last_one_counts_and_leaves_nothing_of_others() {
         let mut properties = Properties::default();
         properties.set("sasl.mechanisms", "OAUTHBEARER");

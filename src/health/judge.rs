@@ -230,4 +230,68 @@ mod tests {
         assert!(live(Some(false)));
         assert!(!live(Some(true)) && !live(None));
     }
+
+    #[test]
+    fn who_is_at_work_is_ready() {
+        let reason = |change: fn(&mut ConsumerStats)| {
+            let mut stats = polled(0, Some(true));
+            change(&mut stats);
+            not_ready("shop", &stats)
+        };
+        assert_eq!(reason(|_| ()), None);
+        // Unknown, as long as nothing was heard.
+        assert_eq!(reason(|stats| stats.brokers_reachable = None), None);
+        let not_running = Some("shop is not running".to_owned());
+        assert_eq!(reason(|stats| stats.members = 0), not_running);
+        let no_broker = Some("shop reaches no broker".to_owned());
+        assert_eq!(
+            reason(|stats| stats.brokers_reachable = Some(false)),
+            no_broker
+        );
+        let not_joined = Some("shop has not joined its group yet".to_owned());
+        assert_eq!(reason(|stats| stats.rebalances = 0), not_joined);
+    }
+
+    /// Others read it by its names.
+    #[test]
+    fn what_is_told_has_these_names() {
+        let one = PartitionStatus {
+            end: Some(12),
+            lag: Some(5),
+            in_flight: 2,
+            waiting: 1,
+            last_progress: Some(Duration::from_micros(1_234_567)),
+            busy_for: Some(LIMIT),
+            ..partition()
+        };
+        let told = consumer("shop", &polled(3, Some(true)), &[one], LIMIT);
+        let expected = json!({
+            "name": "shop",
+            "members": 1,
+            "seconds_since_poll": 3.0,
+            "brokers_reachable": true,
+            "rebalances": 1,
+            "partitions": [{
+                "topic": "orders",
+                "partition": 3,
+                "state": "stuck",
+                "committed": 7,
+                "end": 12,
+                "lag": 5,
+                "in_flight": 2,
+                "waiting": 1,
+                "seconds_since_progress": 1.235,
+                "seconds_busy": 60.0,
+            }],
+        });
+        assert_eq!(told, expected);
+        for (state, name) in [
+            (CircuitState::Closed, "closed"),
+            (CircuitState::HalfOpen, "half-open"),
+            (CircuitState::Open, "open"),
+        ] {
+            let expected = json!({ "name": "database", "state": name, "open_circuits": 2 });
+            assert_eq!(circuit("database", state, 2), expected);
+        }
+    }
 }
