@@ -233,6 +233,26 @@ fn stuck_is_what_has_run_for_long_and_slow_is_what_gets_on() {
 }
 
 #[test]
+fn of_several_consumers_any_may_be_stuck() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.fill(1).await;
+        let (gate, handler) = held();
+        let running = bed.serve(handler);
+        let (idle, _serve) = idle_consumer(bed.brokers());
+        let health = Health::new()
+            .consumer("one", idle)
+            .consumer("two", running.handle.clone())
+            .stuck_after(Duration::from_millis(10));
+        let wanted =
+            |status, answer: &Value| status == 503 && reason(answer).starts_with("two is stuck");
+        answers(&health, "/livez", wanted).await;
+        gate.add_permits(1);
+        running.stop().await;
+    });
+}
+
+#[test]
 fn each_call_that_ends_starts_the_time_anew() {
     run(async {
         let bed = Bed::new(1).await;

@@ -195,12 +195,23 @@ mod tests {
             lag: Some(1),
             ..partition()
         };
+        let in_flight = PartitionStatus {
+            in_flight: 1,
+            ..partition()
+        };
+        // In the `call` of its service, which hasn't returned.
+        let blocking = PartitionStatus {
+            in_flight: 0,
+            ..busy(1)
+        };
         for (one, expected) in [
             (partition(), State::Idle),
             (lagging, State::Waiting),
             (waiting.clone(), State::Waiting),
             (paused(waiting), State::Paused),
             (busy(59), State::Working),
+            (in_flight, State::Working),
+            (blocking, State::Working),
             (busy(60), State::Stuck),
             (paused(busy(59)), State::Paused),
             (paused(busy(60)), State::Stuck),
