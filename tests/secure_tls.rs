@@ -233,16 +233,26 @@ fn an_unknown_user_is_refused() {
 }
 
 #[test]
-fn a_key_that_its_password_does_not_open_is_refused_before_connecting() {
+fn a_key_that_cannot_be_used_is_refused_before_connecting() {
     run(async || {
-        let certificate =
+        let encrypted =
             || trusting().client_certificate(file("alice.crt"), file("alice-encrypted.key"));
-        for tls in [certificate(), certificate().key_password("hunter2-secret")] {
-            let settings = ProducerSettings::high_reliability("127.0.0.1:1").security(tls);
-            let shown = Publisher::new(settings).expect_err("a refusal").to_string();
-            assert!(shown.contains("ssl.key.location"), "{shown}");
-            assert!(shown.contains("`ssl.key.password`"), "{shown}");
-            assert!(!shown.contains("-secret"), "{shown}");
+        let wrong = encrypted().key_password("hunter2-secret");
+        let anothers = trusting().client_certificate(file("alice.crt"), file("mallory.key"));
+        for (tls, advice) in [
+            (encrypted(), "`ssl.key.password` (`Tls::key_password`)"),
+            (wrong, "`ssl.key.password` (`Tls::key_password`)"),
+            (anothers, "has to be that of the client's certificate"),
+        ] {
+            let settings = ProducerSettings::high_reliability("127.0.0.1:1").security(tls.clone());
+            let published = Publisher::new(settings).expect_err("a refusal");
+            let settings = consumer("127.0.0.1:1", &tls.into(), "tls-none");
+            let running = Running::start(settings, Calls::default().acking());
+            let served = running.end().await.expect_err("a refusal");
+            for shown in [published.to_string(), served.to_string()] {
+                assert!(shown.contains(advice), "{shown}");
+                assert!(!shown.contains("-secret"), "{shown}");
+            }
         }
     });
 }

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::known;
+use rdkafka::error::KafkaError;
+
+use super::{known, tls};
 
 /// What stands in `Debug` for a value that isn't shown.
 pub(crate) const HIDDEN: &str = "***";
@@ -12,6 +14,18 @@ pub(crate) fn shown<'a>(name: &str, value: &'a str) -> Option<Cow<'a, str>> {
     // `user:password@host`: librdkafka has no such thing, but people paste it.
     let harmless = known::is_harmless(name) && !value.contains('@');
     harmless.then(|| escape(value))
+}
+
+/// Why librdkafka made no client, with what to do where that is known.
+pub(crate) fn refusal(error: &KafkaError) -> String {
+    // The others may show a value.
+    let KafkaError::ClientCreation(reason) = error else {
+        return "librdkafka refused the settings".to_owned();
+    };
+    match tls::creation_advice(reason) {
+        Some(advice) => format!("{}: {advice}", escape(reason)),
+        None => escape(reason).into_owned(),
+    }
 }
 
 /// Makes control characters, and those that reorder or hide text, visible: foreign text can then

@@ -30,6 +30,20 @@ pub(crate) fn advice(reason: &str) -> &'static str {
     }
 }
 
+/// What to do where a client isn't made, by what librdkafka says of it.
+pub(crate) fn creation_advice(reason: &str) -> Option<&'static str> {
+    if reason.contains("key values mismatch") {
+        Some("the key has to be that of the client's certificate")
+    } else if reason.contains("ssl.key.") {
+        Some(
+            "the key has to be in PEM, and `ssl.key.password` (`Tls::key_password`) to be what opens it, \
+             if it is encrypted",
+        )
+    } else {
+        None
+    }
+}
+
 fn is_certificate_alert(reason: &str) -> bool {
     let Some((_, rest)) = reason.split_once("SSL alert number ") else {
         return false;
@@ -65,6 +79,17 @@ mod tests {
         }
         let other = Code::AllBrokersDown as i32;
         assert_eq!(refine(other, BAD), other);
+    }
+
+    #[test]
+    fn a_key_that_is_not_taken_has_a_reason() {
+        let locked = "ssl.key.location failed: error:0A080009:SSL routines::PEM lib";
+        let advice = creation_advice(locked).expect("advice");
+        assert!(advice.contains("`ssl.key.password`"), "{advice}");
+        let anothers = "ssl.key.location failed: error:05800074: key values mismatch";
+        let advice = creation_advice(anothers).expect("advice");
+        assert!(advice.contains("client's certificate"), "{advice}");
+        assert_eq!(creation_advice("ssl.ca.pem: not in PEM format?"), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
     settings::ProducerSettings,
 };
 use crate::{
-    client::{native::producer::Producer, redact::escape},
+    client::{native::producer::Producer, redact::refusal},
     error::{ConfigError, PublishError},
     record::{Delivery, ProducerRecord},
 };
@@ -71,8 +71,8 @@ impl Publisher {
         let checked = settings.check()?;
         let delivery_timeout = checked.delivery_timeout;
         let refused = |error: String| ConfigError::new(vec![error]);
-        let (producer, poller) = Producer::new(&checked.config)
-            .map_err(|error| refused(escape(&error.to_string()).into_owned()))?;
+        let (producer, poller) =
+            Producer::new(&checked.config).map_err(|error| refused(refusal(&error)))?;
         let core = Arc::new(Core::new(producer, checked));
         let driver = Driver::new(Arc::clone(&core), poller, delivery_timeout);
         std::thread::Builder::new()

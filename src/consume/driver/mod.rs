@@ -31,7 +31,6 @@ use std::{
 use rdkafka::{
     ClientConfig, Message,
     consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
     message::BorrowedMessage,
 };
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
@@ -62,7 +61,7 @@ use super::{
 use crate::{
     client::{
         codes::{self, Operation},
-        redact::escape,
+        redact::{escape, refusal},
     },
     error::ErrorClass,
     record::chunk::Memory,
@@ -188,11 +187,7 @@ fn connect(config: &ClientConfig, wake: &Wake) -> Result<Arc<BaseConsumer<Contex
     let mut consumer = created.map_err(|error| ServeError::Client {
         code: codes::code_of(&error),
         class: codes::meaning_of(Operation::Connect, &error).class(),
-        reason: match error {
-            // The others may show a value.
-            KafkaError::ClientCreation(reason) => escape(&reason).into_owned(),
-            _ => "librdkafka refused the settings".to_owned(),
-        },
+        reason: refusal(&error),
         summary: Box::default(),
     })?;
     let wake = wake.clone();
