@@ -174,6 +174,7 @@ mod tests {
     fn polled(seconds: u64, brokers_reachable: Option<bool>) -> ConsumerStats {
         ConsumerStats {
             members: 1,
+            members_assigned: 1,
             rebalances: 1,
             since_poll: Some(Duration::from_secs(seconds)),
             brokers_reachable,
@@ -199,6 +200,11 @@ mod tests {
             in_flight: 1,
             ..partition()
         };
+        let unread = PartitionStatus {
+            end: None,
+            lag: None,
+            ..partition()
+        };
         // In the `call` of its service, which hasn't returned.
         let blocking = PartitionStatus {
             in_flight: 0,
@@ -215,6 +221,8 @@ mod tests {
             (busy(60), State::Stuck),
             (paused(busy(59)), State::Paused),
             (paused(busy(60)), State::Stuck),
+            (unread.clone(), State::Unread),
+            (paused(unread), State::Paused),
         ] {
             assert_eq!(State::of(&one, LIMIT), expected, "{one:?}");
         }
@@ -260,7 +268,13 @@ mod tests {
             no_broker
         );
         let not_joined = Some("shop has not joined its group yet".to_owned());
-        assert_eq!(reason(|stats| stats.rebalances = 0), not_joined);
+        let begins =
+            |stats: &mut ConsumerStats| (stats.rebalances, stats.members_assigned) = (0, 0);
+        assert_eq!(reason(begins), not_joined);
+        // A KIP-848 broker has said nothing, for there is no partition for it.
+        assert_eq!(reason(|stats| stats.rebalances = 0), None);
+        let waits = "shop waits for its group: 1 of 2 members have their partitions";
+        assert_eq!(reason(|stats| stats.members = 2).as_deref(), Some(waits));
     }
 
     /// Others read it by its names.
@@ -279,6 +293,7 @@ mod tests {
         let expected = json!({
             "name": "shop",
             "members": 1,
+            "members_assigned": 1,
             "seconds_since_poll": 3.0,
             "brokers_reachable": true,
             "rebalances": 1,
