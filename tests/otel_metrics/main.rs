@@ -7,6 +7,7 @@ mod support;
 
 mod layer;
 mod observed;
+mod page;
 
 use std::{collections::BTreeMap, time::Duration};
 

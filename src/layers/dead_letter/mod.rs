@@ -29,6 +29,8 @@
 //! The write is repeated, and the handler isn't run again for it. When it has to be given up, at once where
 //! the topic doesn't exist or may not be written to, the error blocks the commit.
 //!
+//! [`original`] makes the record of a dead letter, to be published once more.
+//!
 //! # Example
 //!
 //! ```
@@ -77,6 +79,7 @@ mod future;
 pub mod header;
 mod layer;
 mod letter;
+mod original;
 mod service;
 mod write;
 
@@ -84,4 +87,5 @@ pub use self::budget::DeadLetterBudget;
 pub use self::error::DeadLetterError;
 pub use self::future::ResponseFuture;
 pub use self::layer::DeadLetter;
+pub use self::original::original;
 pub use self::service::DeadLetterService;

@@ -2,6 +2,7 @@
 
 mod broker;
 mod carries;
+mod original;
 mod writing;
 
 use kafka_tower::{
