@@ -60,6 +60,30 @@ pub struct Publisher {
     permit: Option<OwnedSemaphorePermit>,
 }
 
+impl ProducerSettings {
+    /// Makes a publisher; the same as [`Publisher::new`].
+    ///
+    /// # Errors
+    ///
+    /// All problems of the settings at once. Whether the brokers can be reached is not among them.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kafka_tower::ProducerSettings;
+    ///
+    /// let settings = ProducerSettings::high_reliability("localhost:9092");
+    /// let publisher = settings.linger(Duration::from_millis(1)).build();
+    /// assert!(publisher.is_ok());
+    /// let error = ProducerSettings::low_latency("localhost:9092").set("linger", "1").build().unwrap_err();
+    /// assert_eq!(error.problems().len(), 1);
+    /// ```
+    pub fn build(self) -> Result<Publisher, ConfigError> {
+        Publisher::new(self)
+    }
+}
+
 impl Publisher {
     /// Makes a publisher. It connects in the background: unreachable brokers show when a publish
     /// fails at its delivery timeout.

@@ -67,8 +67,10 @@ impl ConsumerRecord {
     /// ```
     /// use kafka_tower::ConsumerRecord;
     ///
-    /// let record = ConsumerRecord::builder("orders", 0, 7).payload("{}").build();
+    /// let record = ConsumerRecord::builder("orders", 0, 7);
+    /// let record = record.key("42").payload("{}").header("tenant", "north").build();
     /// assert_eq!(record.offset(), 7);
+    /// assert_eq!(record.headers().get("tenant"), Some(&b"north"[..]));
     /// assert_eq!(record.attempt(), 1);
     /// ```
     pub fn builder(
@@ -292,6 +294,12 @@ impl ConsumerRecordBuilder {
     /// Sets the headers; none without.
     pub fn headers(mut self, headers: Headers) -> Self {
         self.headers = headers;
+        self
+    }
+
+    /// Adds a header behind those that are there.
+    pub fn header(mut self, key: impl IntoBytes, value: impl IntoBytes) -> Self {
+        self.headers.append(key, value);
         self
     }
 
