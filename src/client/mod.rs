@@ -1,6 +1,7 @@
 //! What both clients share: settings, error codes, and the one room with unsafe code.
 
 pub(crate) mod codes;
+pub(crate) mod contact;
 pub(crate) mod known;
 pub(crate) mod logging;
 pub(crate) mod native;

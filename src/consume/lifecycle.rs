@@ -63,7 +63,8 @@ pub trait Lifecycle: Send + 'static {
     }
 
     /// Something went wrong: a record that no layer handled, or an error of the client, which keeps
-    /// trying or is about to stop.
+    /// trying or is about to stop. While brokers are away that is told as often as librdkafka says so,
+    /// several times a second.
     fn error(&mut self, error: &str) {
         let _ = error;
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     client::{
         codes::{self, Meaning, Operation},
-        guarded,
+        contact, guarded,
         native::reports::{Epoch, Events, Note, Poller, Report},
         redact::escape,
         tls,
@@ -287,8 +287,8 @@ impl Events for Tally {
     fn delivered(&mut self, note: Note) {
         self.count(note);
         self.delivered += 1;
-        if self.unreachable.is_some() {
-            self.unreachable = None;
+        if self.unreachable.take().is_some() {
+            tracing::info!("records are delivered again");
         }
         if self.refused.is_some() {
             self.refused = None;
@@ -349,7 +349,11 @@ impl Events for Tally {
             // It follows each broken connection, whose own error says more.
             _ if code == Code::AllBrokersDown as i32 => {}
             _ if self.unreachable.is_none() => {
-                tracing::warn!(code, "{shown}");
+                let hint = match self.delivered {
+                    0 => contact::hint(code),
+                    _ => "",
+                };
+                tracing::warn!(code, "the publisher keeps trying: {shown}{hint}");
                 self.unreachable = Some(reason.to_owned());
             }
             _ => tracing::debug!(code, "{shown}"),

@@ -71,8 +71,12 @@ fn what_never_ends_is_cut_off_and_delivered_again() {
             .status(0, "it is running", |one| one.in_flight == 1)
             .await;
         let summary = running.stop().await;
-        logs.line(&["stopping: records are still running", "300ms"])
-            .await;
+        logs.line(&[
+            "stopping: what is running has this time",
+            "running=1",
+            "300ms",
+        ])
+        .await;
         logs.line(&["records are cut off while running"]).await;
         let undone = (bed.topic.clone(), 0, 5, Undone::Cancelled);
         assert_eq!(summary.undone, [undone]);

@@ -4,6 +4,9 @@ use std::net::Ipv6Addr;
 
 use crate::client::redact::{self, HIDDEN};
 
+/// What may stand before `://`.
+const PROTOCOLS: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
+
 pub(super) fn problems(servers: Option<&str>, protocol: Option<&str>) -> Vec<String> {
     let servers = servers.unwrap_or_default();
     // librdkafka passes over spaces before an entry, and over entries of nothing else.
@@ -29,6 +32,13 @@ pub(super) fn problems(servers: Option<&str>, protocol: Option<&str>) -> Vec<Str
 /// What is wrong with `[protocol://]host[:port]`, read as librdkafka reads it.
 fn entry_problem(entry: &str, protocol: &str) -> Option<&'static str> {
     let address = match entry.split_once("://") {
+        Some((own, _))
+            if !PROTOCOLS
+                .iter()
+                .any(|known| own.eq_ignore_ascii_case(known)) =>
+        {
+            return Some("a broker is `host:port`, without a scheme");
+        }
         Some((own, _)) if !own.eq_ignore_ascii_case(protocol) => {
             return Some("its protocol is not that of `security.protocol`");
         }
@@ -123,8 +133,8 @@ mod tests {
             ("[::1:9092", "malformed"),
             ("a:9092;b:9092", "malformed"),
             ("a/b:9092", "malformed"),
-            ("://a:9092", "its protocol"),
-            ("http://a:9092", "its protocol"),
+            ("://a:9092", "without a scheme"),
+            ("http://a:9092", "without a scheme"),
             ("ssl://a:9092", "its protocol"),
         ] {
             let problems = problems(Some(entry), None);

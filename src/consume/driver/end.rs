@@ -10,6 +10,7 @@ use super::{Driver, REJOIN};
 use crate::{
     client::{
         codes::{self, Meaning, Operation},
+        contact,
         redact::escape,
         tls,
     },
@@ -18,7 +19,7 @@ use crate::{
         lifecycle::Moment,
         summary::{StopReason, Summary},
     },
-    error::{BoxError, ErrorClass, let_go},
+    error::{BoxError, ErrorClass, let_go, message},
     record::chunk::Origin,
 };
 
@@ -54,7 +55,7 @@ impl End {
 
 /// What an error says. That is the user's code, and a panic of it is no reason to leave the group.
 pub(super) fn shown(error: &BoxError) -> String {
-    let shown = catch_unwind(AssertUnwindSafe(|| error.to_string()));
+    let shown = catch_unwind(AssertUnwindSafe(|| message(&**error)));
     shown.unwrap_or_else(|_| "the error panicked while it was shown".to_owned())
 }
 
@@ -64,6 +65,10 @@ impl Driver {
     pub(super) fn end(&mut self, end: End) {
         self.stop_all_lanes();
         if self.end.is_none() {
+            tracing::info!(
+                target: "kafka_tower", running = self.running(), time = ?self.limits.drain,
+                "stopping: what is running has this time to end"
+            );
             self.hooks.tell(Moment::Stopping);
         }
         match (&self.end, &end) {
@@ -128,7 +133,7 @@ impl Driver {
                 let reason = escape(reason);
                 let hint = match self.assigned_once {
                     true => "",
-                    false => first_contact(code),
+                    false => contact::hint(code),
                 };
                 if news {
                     tracing::warn!(target: "kafka_tower", code, "the consumer keeps trying: {reason}{hint}");
@@ -171,28 +176,16 @@ impl Driver {
         }
         summary.undone = self.undone.take(&summary);
         match self.end.take() {
-            Some(End::Failed(error)) => return Err(error.with_summary(summary)),
+            Some(End::Failed(error)) => {
+                // Of a record it was told when it failed.
+                if !matches!(error, ServeError::Unhandled { .. }) {
+                    tracing::error!(target: "kafka_tower", "{}", message(&error));
+                }
+                return Err(error.with_summary(summary));
+            }
             Some(End::Stopped(reason)) => summary.stop = Some(reason),
             Some(End::Abandoned) | None => {}
         }
         Ok(summary)
-    }
-}
-
-/// What may be wrong where no broker has answered yet.
-fn first_contact(code: i32) -> &'static str {
-    use RDKafkaErrorCode as Code;
-    // A listener of another protocol just hangs up, or answers what can't be read.
-    let strangers = [
-        Code::AllBrokersDown,
-        Code::BrokerTransportFailure,
-        Code::BadMessage,
-    ];
-    if code == Code::Resolve as i32 {
-        "; see whether the name is right"
-    } else if strangers.iter().any(|known| *known as i32 == code) {
-        "; see whether Kafka listens there, by the `security.protocol` that is set"
-    } else {
-        ""
     }
 }

@@ -348,13 +348,6 @@ impl Driver {
 
     /// Lets running records finish, as a member of the group.
     fn drain(&mut self) {
-        let running = self.running();
-        if running > 0 {
-            tracing::info!(
-                target: "kafka_tower", running, time = ?self.limits.drain,
-                "stopping: records are still running, and have this time to end"
-            );
-        }
         let deadline = Instant::now() + self.limits.drain;
         while self.any_lane_runs()
             && Instant::now() < deadline

@@ -19,7 +19,7 @@ use super::{
     service::Shared,
 };
 use crate::{
-    error::{BoxError, ErrorClass, Failure, GaveUp, RetryError, boxed},
+    error::{BoxError, ErrorClass, Failure, GaveUp, RetryError, boxed, message},
     record::{Record, RecordService, Side, Verdict},
 };
 
@@ -198,7 +198,7 @@ impl<R: Record, S: RecordService<R>> ResponseFuture<R, S> {
                     offset = view.offset,
                     attempt = *this.attempts,
                     ?after,
-                    %error,
+                    error = message(&*error),
                     $what
                 )
             };

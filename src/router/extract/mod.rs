@@ -63,7 +63,8 @@ use crate::{error::Rejection, record::ConsumerRecord};
     label = "not an extractor",
     note = "see `kafka_tower::extract` for what can be one",
     note = "a `State<T>` wants a router whose state is `T`, or `FromRef` for it: \
-            `.with_state(...)` gives it"
+            `.with_state(...)` gives it",
+    note = "axum's extractors are others, also those of the same name"
 )]
 pub trait FromRecord<S>: Sized {
     /// Reads it.
