@@ -28,6 +28,13 @@ pub(super) fn pattern(prefix: &str) -> String {
     format!("^{}({rest}){prefix_itself}$", prefix.replace('.', r"\."))
 }
 
+/// The prefix whose pattern an error of the client is about.
+pub(super) fn named_in(error: &str, subscribed: &[String]) -> Option<String> {
+    let pattern = subscribed.iter().find(|name| error.contains(*name))?;
+    let (prefix, _) = pattern.strip_prefix('^')?.split_once('(')?;
+    Some(prefix.replace(r"\.", "."))
+}
+
 /// What is wrong with a prefix.
 pub(super) fn problem(prefix: &str) -> Option<String> {
     if let Some(internal) = INTERNAL.iter().find(|topic| topic.starts_with(prefix)) {
@@ -49,6 +56,16 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn an_error_about_a_pattern_names_its_prefix() {
+        let subscribed = ["orders".to_owned(), pattern("tenant-a."), pattern("audit")];
+        let error = |name: &str| format!("Subscribed topic not available: {name}: unknown topic");
+        let named = |name: &str| named_in(&error(name), &subscribed);
+        assert_eq!(named(&pattern("tenant-a.")).as_deref(), Some("tenant-a."));
+        assert_eq!(named(&pattern("audit")).as_deref(), Some("audit"));
+        assert_eq!(named("orders"), None);
+    }
 
     fn matches(pattern: &DFA<Vec<u32>>, topic: &str) -> bool {
         let found = pattern.try_search_fwd(&Input::new(topic));

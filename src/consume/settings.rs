@@ -110,8 +110,9 @@ impl ConsumerSettings {
 
     /// Adds topics to subscribe to. None is fine where the app names its own.
     ///
-    /// One that doesn't exist is waited for. One that is deleted is given up, while the others go
-    /// on, and is taken up again when it is created anew.
+    /// One that doesn't exist is waited for: it is found when librdkafka asks anew, at once where none of
+    /// the topics exists, and else every 5 minutes (`topic.metadata.refresh.interval.ms`). One that is
+    /// deleted is given up, while the others go on, and is taken up again when it is created anew.
     pub fn topics(mut self, topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.topics.extend(topics.into_iter().map(Into::into));
         self

@@ -17,6 +17,7 @@ use crate::{
     consume::{
         error::ServeError,
         lifecycle::Moment,
+        prefix,
         summary::{StopReason, Summary},
     },
     error::{BoxError, ErrorClass, let_go, message},
@@ -111,6 +112,12 @@ impl Driver {
             false => Operation::Connect,
         };
         let meaning = codes::meaning(operation, code);
+        if meaning == Meaning::TopicMissing
+            && let Some(prefix) = prefix::named_in(reason, &self.topics)
+        {
+            tracing::info!(target: "kafka_tower", "no topic begins with `{prefix}` yet");
+            return;
+        }
         self.hooks.tell(Moment::Error(escape(reason).into_owned()));
         if code == RDKafkaErrorCode::AllBrokersDown as i32 {
             self.control.meters.lost_brokers();
