@@ -218,6 +218,22 @@ fn unreachable_brokers_are_waited_for_and_do_not_hold_up_the_shutdown() {
 }
 
 #[test]
+fn a_connection_that_is_not_set_up_in_time_is_logged() {
+    run(async {
+        // It listens and says nothing, as behind a firewall.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = silent.local_addr().expect("its address").to_string();
+        let logs = logs();
+        let settings = ConsumerSettings::new(&address, "group").topics(["topic"]);
+        let settings = settings.set("socket.connection.setup.timeout.ms", "1000");
+        let running = Running::start(settings, Calls::default().acking());
+        logs.line(&["WARN librdkafka", "setup timed out", &address])
+            .await;
+        running.stop().await;
+    });
+}
+
+#[test]
 fn brokers_that_come_back_are_consumed_from() {
     run(async {
         let bed = Bed::embedded(1).await;

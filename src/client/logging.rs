@@ -28,8 +28,11 @@ impl Logging {
     pub(crate) fn line(level: i32, facility: &str, line: &str) {
         let (facility, line) = (escape(facility), escape(line));
         match level {
-            // The same comes as an error of the client, which is logged with what to do about it.
-            _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", %facility, "{line}"),
+            // The same comes as an error of the client, which is logged with what to do about it. Of a
+            // lesser level, as for a connection that isn't set up in time, it doesn't.
+            ..=3 if facility == "FAIL" => {
+                tracing::debug!(target: "librdkafka", %facility, "{line}")
+            }
             ..=3 => tracing::error!(target: "librdkafka", %facility, "{line}"),
             4 => tracing::warn!(target: "librdkafka", %facility, "{line}"),
             5 | 6 => tracing::info!(target: "librdkafka", %facility, "{line}"),
