@@ -1,8 +1,8 @@
 //! The hooks of a consumer's life.
 
-use std::{future::ready, sync::Arc};
+use std::{future::ready, sync::Arc, time::Duration};
 
-use kafka_tower::{BoxError, ConsumerRecord, Lifecycle, OnUnhandled, Summary};
+use kafka_tower::{BoxError, ConsumerRecord, Lifecycle, OnUnhandled, Summary, testing::Request};
 use tokio::sync::watch;
 
 use crate::{
@@ -234,6 +234,59 @@ fn stopping_is_told_once_however_many_reasons_there_are() {
         assert_eq!(hooks.count(|hook| *hook == Hook::Stopping), 1);
         assert_eq!(hooks.count(is_error), 2);
         assert_eq!(hooks.all().pop(), Some(Hook::Stopped(summary)));
+    });
+}
+
+/// What was told of partitions.
+fn moves(hooks: &Hooks) -> Vec<Hook> {
+    let is_move = |hook: &Hook| matches!(hook, Hook::Assigned(_) | Hook::Revoked(_));
+    hooks.all().into_iter().filter(is_move).collect()
+}
+
+#[test]
+fn a_seek_gives_nothing_up() {
+    run(async {
+        let bed = Bed::new(1).await;
+        bed.fill(3).await;
+        let (calls, hooks) = (Calls::default(), Hooks::default());
+        let running = Running::start_with(bed.settings(), calls.acking(), |serve| {
+            serve.with_lifecycle(hooks.clone())
+        });
+        calls.reach(3).await;
+        let sought = running.handle.seek(&bed.topic, 0, 0).await;
+        sought.expect("it is assigned");
+        calls.reach(6).await;
+        running.stop().await;
+        let all = vec![(bed.topic.clone(), 0)];
+        assert_eq!(
+            moves(&hooks),
+            [Hook::Assigned(all.clone()), Hook::Revoked(all)]
+        );
+    });
+}
+
+#[test]
+fn what_was_assigned_is_revoked_after_a_failed_seek_too() {
+    run(async {
+        let bed = Bed::embedded(1).await;
+        let kafka = bed.mock().expect("an embedded cluster");
+        // The coordinator is loading. Where to begin isn't known, and until then there is no seek.
+        kafka.fail_next(Request::OffsetFetch, 10_000, 14);
+        let (calls, hooks) = (Calls::default(), Hooks::default());
+        let settings = bed.settings().drain_timeout(Duration::from_millis(100));
+        let running = Running::start_with(settings, calls.acking(), |serve| {
+            serve.with_lifecycle(hooks.clone())
+        });
+        running.status(0, "it is assigned", |_| true).await;
+        let sought = running.handle.seek(&bed.topic, 0, 0).await;
+        sought.expect_err("the consumer ends before");
+        let error = running.end().await.expect_err("it can't seek");
+        assert!(error.to_string().contains("seeking"), "{error}");
+        let all = vec![(bed.topic.clone(), 0)];
+        assert_eq!(
+            moves(&hooks),
+            [Hook::Assigned(all.clone()), Hook::Revoked(all)]
+        );
     });
 }
 

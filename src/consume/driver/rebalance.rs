@@ -211,7 +211,7 @@ impl Driver {
         }
     }
 
-    fn close_lanes(&mut self, mut partitions: Partitions, why: Option<Undone>) {
+    pub(super) fn close_lanes(&mut self, mut partitions: Partitions, why: Option<Undone>) {
         partitions.retain(|(topic, partition)| self.generation_of(topic, *partition).is_some());
         for (topic, partition) in &partitions {
             self.close_lane(topic, *partition, why);

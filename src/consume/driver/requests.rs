@@ -113,8 +113,8 @@ impl Driver {
             self.seeks.push(seek);
             return;
         }
-        self.close_lane(&topic, partition, None);
         if let Err(error) = sought {
+            self.close_lanes(vec![(topic.as_ref().to_owned(), partition)], None);
             // What was fetched and not handled is gone with the lane: only a new start finds it.
             let reason = format!(
                 "seeking {topic}/{partition} to {} failed: {error}",
@@ -123,6 +123,8 @@ impl Driver {
             self.end(End::client(None, &reason, ErrorClass::Retriable));
             return;
         }
+        // It stays assigned, so nobody is told.
+        self.close_lane(&topic, partition, None);
         self.open_lane(&topic, partition, Some(seek.offset), &Metadata::default());
         if paused && let Some(generation) = self.generation_of(&topic, partition) {
             self.pause_lane(generation, true, None);
