@@ -16,7 +16,7 @@ use kafka_tower::{
     health::{Health, health_routes},
     layers::CircuitBreakerLayer,
     serve,
-    testing::Request as Fault,
+    testing::{EmbeddedKafka, Request as Fault},
 };
 use prometheus::{IntCounter, Registry};
 use serde_json::Value;
@@ -150,25 +150,66 @@ fn who_is_given_no_partition_is_ready_too() {
     });
 }
 
-#[test]
-fn who_has_lost_its_partitions_is_not_ready_before_it_has_joined_again() {
+/// A member is unknown to its group, and then can't join for a while.
+fn loses_its_partitions(
+    settings: fn(&Bed) -> ConsumerSettings,
+    heartbeats: Fault,
+    joins: fn(&EmbeddedKafka, usize),
+) {
     run(async {
-        let bed = Bed::embedded(1).await;
+        // So many that librdkafka isn't done with them at once.
+        let bed = Bed::embedded(100).await;
         let kafka = bed.mock().expect("an embedded cluster");
-        let running = bed.serve(Calls::default().acking());
+        let running = Running::start(settings(&bed), Calls::default().acking());
         let health = Health::from(running.handle.clone());
         answers(&health, "/readyz", |status, _| status == 200).await;
-        // The coordinator is loading, until it has loaded.
-        kafka.fail_next(Fault::JoinGroup, 1_000, 14);
-        // The member is unknown to its group.
-        kafka.fail_next(Fault::Heartbeat, 1, 25);
+        running.status(0, "it is assigned", |_| true).await;
+        if heartbeats == Fault::Heartbeat {
+            joins(kafka, 1_000);
+        }
+        kafka.fail_next(heartbeats, 1, 25);
+        if heartbeats != Fault::Heartbeat {
+            joins(kafka, 1_000);
+        }
         let answer = answers(&health, "/readyz", |status, _| status == 503).await;
         let why = "consumer waits for its group: 0 of 1 members have their partitions";
         assert_eq!(reason(&answer), why);
         assert_eq!(ask(health.clone(), "/livez").await.0, 200);
-        kafka.stop_failing(Fault::JoinGroup);
+        // It stays so for as long as it can't join.
+        let mut often = interval(Duration::from_millis(20));
+        for _ in 0..100 {
+            often.tick().await;
+            assert_eq!(ask(health.clone(), "/readyz").await.0, 503);
+        }
+        joins(kafka, 0);
         answers(&health, "/readyz", |status, _| status == 200).await;
         running.stop().await;
+    });
+}
+
+/// The coordinator is loading, until it has loaded.
+fn fail(kafka: &EmbeddedKafka, request: Fault, times: usize) {
+    match times {
+        0 => kafka.stop_failing(request),
+        _ => kafka.fail_next(request, times, 14),
+    }
+}
+
+#[test]
+fn who_has_lost_its_partitions_is_not_ready_before_it_has_joined_again() {
+    loses_its_partitions(Bed::settings, Fault::Heartbeat, |kafka, times| {
+        fail(kafka, Fault::JoinGroup, times);
+    });
+}
+
+#[test]
+fn who_has_lost_its_partitions_is_not_ready_either_with_the_consumer_protocol() {
+    let settings = |bed: &Bed| {
+        let settings = bed.plain_settings().set("fetch.wait.max.ms", "20");
+        settings.set("group.protocol", "consumer")
+    };
+    loses_its_partitions(settings, Fault::ConsumerGroupHeartbeat, |kafka, times| {
+        fail(kafka, Fault::ConsumerGroupHeartbeat, times);
     });
 }
 

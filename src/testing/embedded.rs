@@ -67,6 +67,8 @@ pub enum Request {
     SyncGroup = 14,
     /// An idempotent producer's identity.
     InitProducerId = 22,
+    /// A member of a KIP-848 group joins, is alive, and learns its assignment.
+    ConsumerGroupHeartbeat = 68,
 }
 
 impl EmbeddedKafka {

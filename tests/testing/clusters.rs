@@ -3,7 +3,8 @@
 use std::{io::ErrorKind, time::Duration};
 
 use kafka_tower::{
-    BoxError, ConsumerRecord, ErrorClass, ProducerRecord, ProducerSettings, PublishExt, Publisher,
+    BoxError, ConsumerRecord, ConsumerSettings, ErrorClass, ProducerRecord, ProducerSettings,
+    PublishExt, Publisher,
     testing::{EmbeddedKafka, Request, TestKafka},
 };
 use rdkafka::{
@@ -153,12 +154,20 @@ fn every_kind_of_request_fails_on_order_and_clients_get_over_it() {
             Request::Heartbeat,
             Request::SyncGroup,
             Request::InitProducerId,
+            Request::ConsumerGroupHeartbeat,
         ] {
             let kafka = EmbeddedKafka::start().await.unwrap();
             kafka.create_topic("orders", 1).unwrap();
             kafka.fail_next(request, 1, -195);
             let acks = service_fn(async |_: ConsumerRecord| Ok::<_, BoxError>(()));
-            let running = Running::start(kafka.settings("group").topics(["orders"]), acks);
+            let settings = match request {
+                Request::ConsumerGroupHeartbeat => {
+                    let settings = ConsumerSettings::new(kafka.bootstrap_servers(), "group");
+                    settings.set("group.protocol", "consumer")
+                }
+                _ => kafka.settings("group"),
+            };
+            let running = Running::start(settings.topics(["orders"]), acks);
             // The cluster's own has begun before the order was given.
             publisher(&kafka).send(order()).await.unwrap();
             // A connection that breaks shows in the log of the client.

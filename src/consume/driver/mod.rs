@@ -152,6 +152,8 @@ struct Driver {
     undone: LeftUndone,
     end: Option<End>,
     assigned_once: bool,
+    /// When the group went on without this member.
+    lost_at: Option<Instant>,
     told: Told,
 }
 
@@ -255,6 +257,7 @@ impl Driver {
             undone: LeftUndone::default(),
             end: None,
             assigned_once: false,
+            lost_at: None,
             told: Told::default(),
         })
     }

@@ -25,6 +25,10 @@ use crate::{
 /// librdkafka asks again, and the attempts of the last owner are not known.
 const ASK_TIME: Duration = Duration::from_secs(2);
 
+/// How long after the loss of its partitions a member may still show the epoch that it had: until librdkafka
+/// has stopped to fetch them.
+const OLD_EPOCH: Duration = Duration::from_secs(1);
+
 /// Partitions that are being given up.
 pub(super) struct Revocation {
     partitions: Partitions,
@@ -66,6 +70,7 @@ impl Driver {
         let meters = &self.control.meters;
         if !meters.is_assigned()
             && self.revocation.is_none()
+            && self.lost_at.is_none_or(|at| at.elapsed() >= OLD_EPOCH)
             && self.config.get("group.protocol") == Some("consumer")
             && member::generation(&self.consumer).is_some_and(|epoch| epoch > 0)
         {
@@ -154,6 +159,7 @@ impl Driver {
                     "lost: the group goes on without this member, which joins again; nothing more is committed for them"
                 );
                 self.control.meters.set_assigned(false);
+                self.lost_at = Some(Instant::now());
                 return self.give_up(Some(Undone::Lost));
             }
             let now = Instant::now();
