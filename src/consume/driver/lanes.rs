@@ -1,6 +1,9 @@
 //! The poll thread's side of the lanes.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Context, Driver,
@@ -113,7 +116,7 @@ impl Driver {
             mark: None,
             committing: None,
             committed: None,
-            silence: Silence::new(Instant::now()),
+            silence: Silence::new(Instant::now(), self.fetch_wait()),
             running_to: 0,
             gone: false,
             refused: false,
@@ -138,6 +141,13 @@ impl Driver {
         );
         self.mark(generation);
         bell.ring();
+    }
+
+    fn fetch_wait(&self) -> Duration {
+        let wait = self.config.get("fetch.wait.max.ms");
+        // librdkafka's default is half a second.
+        let wait = wait.and_then(|wait| wait.parse().ok()).unwrap_or(500);
+        Duration::from_millis(wait)
     }
 
     fn least_busy_dispatcher(&self) -> usize {
@@ -368,7 +378,10 @@ impl Driver {
             self.hear();
             reachable = Some(true);
         }
-        for lane in self.lanes.values_mut().filter(|lane| !lane.stopped) {
+        for (generation, lane) in &mut self.lanes {
+            if lane.stopped {
+                continue;
+            }
             let Origin {
                 topic, partition, ..
             } = &*lane.origin;
@@ -378,7 +391,9 @@ impl Driver {
             {
                 lane.view.set_end(end);
             }
-            if reachable == Some(true) && !lane.paused && lane.silence.is_news(now) {
+            if reachable != Some(true) || lane.paused || self.starved.contains(generation) {
+                lane.silence.put_off(now);
+            } else if lane.silence.is_news(now) {
                 tracing::warn!(
                     target: "kafka_tower", %topic, partition,
                     "assigned, and nothing could be fetched for long: its leader may be away; if the \

@@ -40,8 +40,17 @@ pub(super) enum Silence {
 }
 
 impl Silence {
-    pub(super) fn new(now: Instant) -> Self {
-        Self::Until(now + SILENCE)
+    /// `wait` is how long a broker may wait with the answer to a fetch.
+    pub(super) fn new(now: Instant, wait: Duration) -> Self {
+        // One that was under way may have to end first.
+        Self::Until(now + SILENCE + 2 * wait)
+    }
+
+    /// For now it isn't news: the time begins anew.
+    pub(super) fn put_off(&mut self, now: Instant) {
+        if let Self::Until(until) = self {
+            *until = (*until).max(now + SILENCE);
+        }
     }
 
     /// Whether it is worth a line; then it is told.
@@ -64,13 +73,35 @@ mod tests {
     fn a_partition_that_yields_nothing_for_long_is_told_once() {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
-        let mut silence = Silence::new(begin);
+        let mut silence = Silence::new(begin, Duration::ZERO);
         assert_eq!(
             [29, 30, 31].map(|seconds| silence.is_news(at(seconds))),
             [false, true, false]
         );
         assert_eq!(silence, Silence::Told);
         assert!(!Silence::Over.is_news(at(31)));
+    }
+
+    #[test]
+    fn a_partition_that_can_yield_nothing_yet_is_not_told() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut silence = Silence::new(begin, Duration::from_secs(10));
+        silence.put_off(at(5));
+        assert_eq!(
+            [49, 50].map(|seconds| { silence }.is_news(at(seconds))),
+            [false, true]
+        );
+        silence.put_off(at(100));
+        assert_eq!(
+            [129, 130, 160].map(|seconds| silence.is_news(at(seconds))),
+            [false, true, false]
+        );
+        for mut known in [Silence::Told, Silence::Over] {
+            let before = known;
+            known.put_off(at(200));
+            assert_eq!(known, before);
+        }
     }
 
     #[test]
