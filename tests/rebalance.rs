@@ -278,7 +278,8 @@ fn a_lost_partition_is_left_at_once_and_taken_up_again() {
         let calls = Calls::default();
         let seen = calls.clone();
         let settings = bed.settings().commit_interval(Duration::from_millis(1));
-        let running = Running::start(
+        let moves = Moves::default();
+        let running = Running::start_with(
             settings,
             calls.service(move |record| {
                 let is_first = seen.offsets(0) == [0, 1, 2, 3];
@@ -290,6 +291,7 @@ fn a_lost_partition_is_left_at_once_and_taken_up_again() {
                     }
                 }
             }),
+            |serve| serve.with_lifecycle(moves.clone()),
         );
         bed.committed_soon(&bed.all_at(3)).await;
         // The member is unknown to its group.
@@ -299,6 +301,7 @@ fn a_lost_partition_is_left_at_once_and_taken_up_again() {
         calls.of(0, 5).await;
         let summary = running.stop().await;
         assert_eq!(calls.offsets(0), [0, 1, 2, 3, 3, 4, 5]);
+        assert_eq!(moves.each_given_is_given_up(), 2);
         // It was made good.
         assert_eq!(summary.undone, []);
         assert_eq!(bed.committed().await, bed.all_at(6));
