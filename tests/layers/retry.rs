@@ -13,9 +13,12 @@ use tower::{
     retry::budget::{Budget, TpsBudget},
     service_fn,
 };
+use tracing::{Level, subscriber::set_default};
+use tracing_subscriber::fmt;
 
 use crate::{
     bed::{Bed, Call, Calls},
+    capture::Logs,
     fake::{Fake, Handled, Published, delivered, failed, order, read, refused},
     support::run,
 };
@@ -194,6 +197,31 @@ async fn a_consumed_record_goes_back_to_its_lane() {
         let answer = service.ready().await.unwrap().call(read(attempt)).await;
         assert_eq!(answer.unwrap(), outcome);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_attempt_at_a_consumed_record_is_logged_for_all_to_see() {
+    let logs = Logs::default();
+    let writer = logs.clone();
+    let subscriber = fmt()
+        .with_max_level(Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    let _default = set_default(subscriber.finish());
+    let away = || Err(Classified::unavailable("no").into());
+    let mut service = retry().layer(handler([Err("no".into()), away()]).handle());
+    for _ in 0..2 {
+        let answer = service.ready().await.unwrap().call(read(1)).await;
+        assert!(!answer.unwrap().is_complete());
+    }
+    let published = retry().layer(publisher([refused(Retriable), delivered()]).handle());
+    published.oneshot(order()).await.unwrap();
+    let failed = "a record failed and comes back";
+    assert_eq!(logs.count(&["INFO", failed]), 1);
+    assert_eq!(logs.count(&["DEBUG", "a record is put off"]), 1);
+    // A span tells of it.
+    assert_eq!(logs.count(&["DEBUG", failed]), 1);
+    assert_eq!(logs.count(&["kafka_tower"]), 3);
 }
 
 /// Calls as a lane does, until the record is complete or fails.
