@@ -207,8 +207,22 @@ fn unreachable_brokers_are_waited_for_and_do_not_hold_up_the_shutdown() {
         let logs = logs();
         let settings = ConsumerSettings::new(&address, "group").topics(["topic"]);
         let running = Running::start(settings, Calls::default().acking());
-        logs.line(&["the consumer keeps trying", &address]).await;
+        logs.line(&[
+            "the consumer keeps trying",
+            &address,
+            "whether Kafka listens there",
+        ])
+        .await;
         assert!(!running.task.is_finished());
+        // It is said once, and librdkafka's own line is for those who look closely.
+        assert_eq!(logs.count(&["ERROR librdkafka", &address]), 0);
+        let kinds = [" is down", "Connection refused"];
+        for kind in kinds {
+            assert!(
+                logs.count(&["WARN kafka_tower", kind, &address]) <= 1,
+                "{kind}"
+            );
+        }
         let stopped = Instant::now();
         let summary = running.stop().await;
         assert!(stopped.elapsed() < AT_ONCE, "{:?}", stopped.elapsed());

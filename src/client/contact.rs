@@ -18,3 +18,22 @@ pub(crate) fn hint(code: i32) -> &'static str {
         ""
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_wrong_with_an_address_is_said() {
+        let hint = |code| hint(code as i32);
+        assert!(hint(Code::Resolve).contains("the name"));
+        for stranger in [
+            Code::AllBrokersDown,
+            Code::BrokerTransportFailure,
+            Code::BadMessage,
+        ] {
+            assert!(hint(stranger).contains("`security.protocol`"));
+        }
+        assert_eq!(hint(Code::OperationTimedOut), "");
+    }
+}

@@ -232,6 +232,7 @@ mod tests {
     fn the_member_that_polled_least_lately_counts() {
         let polled = |seconds| ConsumerStats {
             members: 1,
+            members_assigned: 1,
             since_poll: Some(Duration::from_secs(seconds)),
             ..ConsumerStats::default()
         };
@@ -240,6 +241,7 @@ mod tests {
             stats.merge(&polled(seconds));
         }
         assert_eq!((stats.members, stats.since_poll), (3, polled(3).since_poll));
+        assert_eq!(stats.members_assigned, 3);
     }
 
     #[test]
@@ -252,6 +254,9 @@ mod tests {
         let stats = meters.stats();
         assert!(stats.since_poll.is_some());
         assert_eq!((stats.members, stats.brokers_reachable), (1, Some(true)));
+        assert_eq!(stats.members_assigned, 0);
+        meters.set_assigned(true);
+        assert_eq!(meters.stats().members_assigned, 1);
         meters.lost_brokers();
         assert_eq!(meters.stats().brokers_reachable, Some(false));
         assert!(meters.heard() && !meters.heard());
