@@ -19,7 +19,8 @@ pub struct PartitionStatus {
     pub partition: i32,
     /// The last offset that Kafka confirmed as committed in this assignment.
     pub committed: Option<i64>,
-    /// The offset of the partition's next record, as of the last fetch.
+    /// The offset of the partition's next record, as of the last fetch; `None` before the first one of this
+    /// assignment.
     pub end: Option<i64>,
     /// How many offsets are not complete, up to the end; `None` until that is known.
     pub lag: Option<u64>,

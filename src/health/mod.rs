@@ -6,7 +6,8 @@
 //!   doesn't count while no broker can be reached: what runs may wait for them.
 //! * `/readyz` fails while a consumer doesn't run (not yet, or no more), before its group has given it
 //!   its first assignment, be it none, from when its partitions are lost until it has joined again, and
-//!   while it can reach no broker.
+//!   while it can reach no broker. In a classic group there is no assignment as long as none of the topics
+//!   exists.
 //! * `/metrics` has what a [`prometheus::Registry`] gathers, where one is given.
 //!
 //! Both of the first answer with what they know as JSON, also when all is well. Neither asks a broker

@@ -11,6 +11,10 @@ use crate::{
 /// chooses it: look at `topic` before publishing if that isn't only you. Headers that
 /// [`DeadLetter::enrich`](super::DeadLetter::enrich) added stay.
 ///
+/// How often it has died is taken off too, and [`max_hops`](super::DeadLetter::max_hops) counts from the start:
+/// a consumer that redrives whatever comes, for as long as it runs, may go round for ever with what dies again.
+/// Of a dead letter that has died itself the record is the dead letter without its first death.
+///
 /// # Errors
 ///
 /// A [`NonRetriable`](crate::ErrorClass::NonRetriable) rejection when the record is no dead letter of this
