@@ -214,6 +214,52 @@ fn who_has_lost_its_partitions_is_not_ready_either_with_the_consumer_protocol() 
 }
 
 #[test]
+fn who_waits_for_the_place_of_its_former_self_is_not_ready() {
+    run(async {
+        let bed = Bed::embedded(1).await;
+        let kafka = bed.mock().expect("an embedded cluster");
+        // It is in its group, without a partition.
+        let settings = ConsumerSettings::new(bed.brokers(), &bed.group).topics([] as [&str; 0]);
+        let settings = settings.set("group.protocol", "consumer");
+        let settings = settings.group_instance_id("the-only-one");
+        let app = kafka_tower::Router::new().topic_prefix("nothing-", async || ());
+        let running = Running::start(settings, app.with_state(()));
+        let health = Health::from(running.handle.clone());
+        answers(&health, "/readyz", |status, _| status == 200).await;
+        // The id isn't released.
+        kafka.fail_next(Fault::ConsumerGroupHeartbeat, 10_000, 111);
+        answers(&health, "/readyz", |status, _| status == 503).await;
+        running.stop().await;
+    });
+}
+
+#[test]
+fn a_partition_of_which_nothing_was_fetched_is_unread() {
+    run(async {
+        let bed = Bed::embedded(1).await;
+        let kafka = bed.mock().expect("an embedded cluster");
+        bed.fill(3).await;
+        let running = bed.serve(Calls::default().acking());
+        let health = Health::from(running.handle.clone());
+        answers(&health, "/livez", |_, answer| state(answer) == "idle").await;
+        // Its leader is another one, and there is none.
+        kafka.fail_next(Fault::Fetch, 100_000, 6);
+        let sought = running.handle.seek(&bed.topic, 0, 1).await;
+        sought.expect("it is assigned");
+        // Where it ended before says nothing.
+        let mut often = interval(Duration::from_millis(20));
+        for _ in 0..100 {
+            often.tick().await;
+            let (_, answer) = ask(health.clone(), "/livez").await;
+            assert_eq!(state(&answer), "unread", "{answer}");
+        }
+        kafka.stop_failing(Fault::Fetch);
+        answers(&health, "/livez", |_, answer| state(answer) == "idle").await;
+        running.stop().await;
+    });
+}
+
+#[test]
 fn without_brokers_it_lives_and_is_not_ready() {
     run(async {
         // Nobody listens there.

@@ -101,6 +101,7 @@ impl Driver {
                 escape(reason)
             );
             self.rejoin_at = Some(Instant::now() + REJOIN);
+            self.control.meters.set_assigned(false);
         }
     }
 
