@@ -24,6 +24,7 @@ use rdkafka::{
     types::RDKafkaErrorCode as Code,
 };
 use support::run;
+use tokio::time::interval;
 use tower::util::BoxCloneService;
 use uuid::Uuid;
 
@@ -228,6 +229,40 @@ fn unreachable_brokers_are_waited_for_and_do_not_hold_up_the_shutdown() {
         assert!(stopped.elapsed() < AT_ONCE, "{:?}", stopped.elapsed());
         assert_eq!(summary.stop, Some(StopReason::Shutdown));
         assert_eq!((summary.acked, summary.undone.len()), (0, 0));
+    });
+}
+
+#[test]
+fn each_outage_is_logged() {
+    run(async {
+        let bed = Bed::embedded(1).await;
+        let kafka = bed.mock().expect("an embedded cluster");
+        bed.fill(1).await;
+        let logs = logs();
+        let calls = Calls::default();
+        // No rebalance comes of it.
+        let settings = bed.plain_settings().set("group.protocol", "consumer");
+        let settings = settings.set("reconnect.backoff.max.ms", "500");
+        let running = Running::start(settings, calls.acking());
+        calls.reach(1).await;
+        let mut often = interval(Duration::from_millis(20));
+        for outages in 1..=2 {
+            for up in [false, true] {
+                match up {
+                    false => kafka.broker_down(1).expect("a broker"),
+                    true => kafka.broker_up(1).expect("a broker"),
+                }
+                soon("it is noticed", async {
+                    while running.handle.stats().brokers_reachable != Some(up) {
+                        often.tick().await;
+                    }
+                })
+                .await;
+                let line = ["WARN kafka_tower", "Connection refused", bed.brokers()];
+                logs.lines(outages, &line).await;
+            }
+        }
+        running.stop().await;
     });
 }
 
