@@ -233,7 +233,7 @@ fn unreachable_brokers_are_waited_for_and_do_not_hold_up_the_shutdown() {
 }
 
 #[test]
-fn each_outage_is_logged() {
+fn each_outage_is_logged_once() {
     run(async {
         let bed = Bed::embedded(1).await;
         let kafka = bed.mock().expect("an embedded cluster");
@@ -258,8 +258,14 @@ fn each_outage_is_logged() {
                     }
                 })
                 .await;
-                let line = ["WARN kafka_tower", "Connection refused", bed.brokers()];
+                let line = [
+                    "WARN",
+                    "the consumer keeps trying",
+                    "refused",
+                    bed.brokers(),
+                ];
                 logs.lines(outages, &line).await;
+                assert_eq!(logs.count(&line), outages);
             }
         }
         running.stop().await;
