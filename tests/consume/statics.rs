@@ -42,15 +42,17 @@ fn restarts(settings: fn(&Bed) -> ConsumerSettings, late: i64) {
         let (stays, leaves, comes) = (Calls::default(), Calls::default(), Calls::default());
         let first = member("first", &stays);
         let second = member("second", &leaves);
-        // Each has one.
-        let own = async |running: &Running| loop {
-            if let [one] = &running.handle.partitions()[..] {
-                break one.partition;
+        // One alone is also seen while the other is being opened.
+        let each_has_one = async {
+            loop {
+                let both = [&first, &second].map(|one| one.handle.partitions());
+                if let [[kept], [moved]] = both.each_ref().map(|partitions| &partitions[..]) {
+                    break (kept.partition, moved.partition);
+                }
+                yield_now().await;
             }
-            yield_now().await;
         };
-        let kept = soon("the first has one", own(&first)).await;
-        let moved = soon("the second has one", own(&second)).await;
+        let (kept, moved) = soon("each has one", each_has_one).await;
         assert_ne!(kept, moved);
         bed.fill(5).await;
         leaves.of(moved, 4).await;
