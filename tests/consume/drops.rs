@@ -12,6 +12,7 @@ use tower::Service;
 
 use crate::{
     bed::{Bed, Calls, Running},
+    capture::logs,
     support::run,
 };
 
@@ -185,5 +186,39 @@ fn an_error_that_panics_while_it_is_shown_ends_the_consumer_as_others_do() {
         };
         assert_eq!(summary.acked, 2);
         assert_eq!(bed.committed().await, bed.all_at(2));
+    });
+}
+
+/// Ends with an error that can't be shown.
+#[derive(Clone)]
+struct Ended;
+
+impl Service<ConsumerRecord> for Ended {
+    type Response = ();
+    type Error = BoxError;
+    type Future = Ready<Result<(), BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Err(Unspeakable(None).into()))
+    }
+
+    fn call(&mut self, _: ConsumerRecord) -> Self::Future {
+        unreachable!("it is never ready")
+    }
+}
+
+#[test]
+fn a_service_that_ends_with_such_an_error_ends_the_consumer_as_others_do() {
+    run(async {
+        // It is shown only where somebody looks.
+        let logs = logs();
+        let bed = Bed::new(1).await;
+        bed.fill(1).await;
+        let error = bed.serve(Ended).end().await.expect_err("it ended");
+        let ended = matches!(error, ServeError::ServiceEnded { offset: 0, .. });
+        // Its source can't be shown.
+        assert!(ended, "{error}");
+        logs.line(&["ERROR", "the error panicked while it was shown"])
+            .await;
     });
 }

@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
@@ -55,8 +56,8 @@ impl End {
 }
 
 /// What an error says. That is the user's code, and a panic of it is no reason to leave the group.
-pub(super) fn shown(error: &BoxError) -> String {
-    let shown = catch_unwind(AssertUnwindSafe(|| message(&**error)));
+pub(super) fn shown(error: &(dyn Error + 'static)) -> String {
+    let shown = catch_unwind(AssertUnwindSafe(|| message(error)));
     shown.unwrap_or_else(|_| "the error panicked while it was shown".to_owned())
 }
 
@@ -187,7 +188,7 @@ impl Driver {
             Some(End::Failed(error)) => {
                 // Of a record it was told when it failed.
                 if !matches!(error, ServeError::Unhandled { .. }) {
-                    tracing::error!(target: "kafka_tower", "{}", message(&error));
+                    tracing::error!(target: "kafka_tower", "{}", shown(&error));
                 }
                 return Err(error.with_summary(summary));
             }

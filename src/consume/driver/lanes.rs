@@ -301,7 +301,7 @@ impl Driver {
                         OnUnhandled::PausePartition { .. } => "its partition is paused",
                         OnUnhandled::Skip => "it is skipped",
                     };
-                    let shown = shown(&error);
+                    let shown = shown(&*error);
                     tracing::error!(
                         target: "kafka_tower", %topic, partition, offset, error = %shown,
                         "a record failed and no layer handled that: {what_next}"
