@@ -287,7 +287,8 @@ impl Events for Tally {
     fn delivered(&mut self, note: Note) {
         self.count(note);
         self.delivered += 1;
-        if self.unreachable.take().is_some() {
+        if self.unreachable.is_some() {
+            self.unreachable = None;
             tracing::info!("records are delivered again");
         }
         if self.refused.is_some() {

@@ -2,10 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use super::security::PROTOCOLS;
 use crate::client::redact::{self, HIDDEN};
-
-/// What may stand before `://`.
-const PROTOCOLS: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
 
 pub(super) fn problems(servers: Option<&str>, protocol: Option<&str>) -> Vec<String> {
     let servers = servers.unwrap_or_default();

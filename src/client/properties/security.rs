@@ -4,6 +4,8 @@ use std::{fs::File, io};
 
 use super::Properties;
 
+/// The values of `security.protocol`, which may also stand before a broker's `://`.
+pub(super) const PROTOCOLS: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
 const CREDENTIALS: [&str; 2] = ["sasl.username", "sasl.password"];
 const CERTIFICATES: [&str; 9] = [
     "ssl.ca.location",
@@ -29,7 +31,7 @@ pub(super) fn problems(properties: &Properties) -> Vec<String> {
     let protocol = protocol.trim().to_lowercase();
     let mut problems = Vec::new();
     // What is no protocol at all is another problem.
-    if !["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"].contains(&&*protocol) {
+    if !PROTOCOLS.contains(&&*protocol) {
         return problems;
     }
     let credentials = named(properties, &CREDENTIALS);

@@ -1,9 +1,6 @@
 //! The poll thread's side of the lanes.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use super::{
     Context, Driver,
@@ -116,7 +113,7 @@ impl Driver {
             mark: None,
             committing: None,
             committed: None,
-            silence: Silence::new(Instant::now(), self.fetch_wait()),
+            silence: self.silence(),
             running_to: 0,
             gone: false,
             refused: false,
@@ -141,13 +138,6 @@ impl Driver {
         );
         self.mark(generation);
         bell.ring();
-    }
-
-    fn fetch_wait(&self) -> Duration {
-        let wait = self.config.get("fetch.wait.max.ms");
-        // librdkafka's default is half a second.
-        let wait = wait.and_then(|wait| wait.parse().ok()).unwrap_or(500);
-        Duration::from_millis(wait)
     }
 
     fn least_busy_dispatcher(&self) -> usize {
@@ -362,46 +352,6 @@ impl Driver {
             let error = "its dispatcher ended unasked: a panic while dropping, or the runtime shut \
                          down";
             self.end(End::unhandled(&origin, 0, error.into()));
-        }
-    }
-
-    /// Looks at every lane now and then, and for brokers that are back: librdkafka tells only that all
-    /// of them are gone.
-    pub(super) fn look_at_lanes(&mut self) {
-        if self.looked_at.is_some_and(|at| at.elapsed() < super::LOOK) {
-            return;
-        }
-        let now = Instant::now();
-        self.looked_at = Some(now);
-        let mut reachable = self.control.meters.brokers_reachable();
-        if reachable == Some(false) && member::reaches_a_broker(&self.consumer) {
-            self.hear();
-            reachable = Some(true);
-        }
-        for (generation, lane) in &mut self.lanes {
-            if lane.stopped {
-                continue;
-            }
-            let Origin {
-                topic, partition, ..
-            } = &*lane.origin;
-            // Until it is fetched from librdkafka tells the end of a former assignment.
-            if lane.silence == Silence::Over
-                && let Some(end) = member::known_end(&self.consumer, topic, *partition)
-            {
-                lane.view.set_end(end);
-            }
-            if reachable != Some(true) || lane.paused || self.starved.contains(generation) {
-                lane.silence.put_off(now);
-            } else if lane.silence.is_news(now) {
-                tracing::warn!(
-                    target: "kafka_tower", %topic, partition,
-                    "assigned, and nothing could be fetched for long: its leader may be away; if the \
-                     topic, or the cluster, was made anew, start the process again"
-                );
-            }
-            lane.view.look(self.control.started.elapsed());
-            lane.bell.ring();
         }
     }
 }

@@ -9,6 +9,7 @@ mod commit;
 mod context;
 mod end;
 mod lanes;
+mod look;
 mod read;
 mod rebalance;
 mod requests;
@@ -70,9 +71,6 @@ use crate::{
 /// How long the thread sleeps without being woken. Records, completions, shutdown and commit
 /// results all wake it, so this bounds only how late a deadline or a commit is noticed.
 const TICK: Duration = Duration::from_millis(50);
-/// How often all lanes are looked at, for what a wake-up that librdkafka or a log subscriber
-/// swallowed would cost, and for where their partitions end.
-const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait before a static member tries again to take the place of its former self.
 const REJOIN: Duration = Duration::from_secs(1);
 /// How long what was cancelled may take to end before it is given up.

@@ -3,6 +3,10 @@
 //! The names under `__dlq.errors.` are those of the brokers' own dead letters (KIP-1191), the others
 //! are this crate's.
 
+use std::str::FromStr;
+
+use crate::record::Headers;
+
 /// The topic in which the record died, or to which it couldn't be published.
 pub const TOPIC: &str = "__dlq.errors.topic";
 /// Its partition, decimal; missing where it was the partitioner's choice.
@@ -54,3 +58,11 @@ pub(super) const ALL: [&str; 15] = [
     PERSISTENCE,
     POINTER,
 ];
+
+pub(super) fn text<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
+    std::str::from_utf8(headers.get(name)?).ok()
+}
+
+pub(super) fn number<T: FromStr>(headers: &Headers, name: &str) -> Option<T> {
+    text(headers, name)?.parse().ok()
+}

@@ -1,6 +1,6 @@
 //! Writing out what is known of a death.
 
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -64,7 +64,7 @@ fn enriched(mut letter: ProducerRecord, death: &Death, settings: &Settings) -> P
 
 /// How often the record has died before.
 pub(super) fn hops(record: &RecordView<'_>) -> u32 {
-    number(record, header::HOPS).unwrap_or(0)
+    header::number(record.headers, header::HOPS).unwrap_or(0)
 }
 
 fn describe<R: Record>(
@@ -100,7 +100,7 @@ fn describe<R: Record>(
     let (first, last) = death.span();
     set(header::FIRST_FAILURE, first.to_string());
     set(header::LAST_FAILURE, last.to_string());
-    let original = number(record, header::ORIGINAL_TIMESTAMP).or(record.timestamp);
+    let original = header::number(record.headers, header::ORIGINAL_TIMESTAMP).or(record.timestamp);
     if let Some(timestamp) = original {
         set(header::ORIGINAL_TIMESTAMP, timestamp.to_string());
     }
@@ -112,9 +112,4 @@ fn describe<R: Record>(
         };
         set(header::PERSISTENCE, persistence.to_owned());
     }
-}
-
-fn number<T: FromStr>(record: &RecordView<'_>, name: &str) -> Option<T> {
-    let text = std::str::from_utf8(record.headers.get(name)?).ok()?;
-    text.parse().ok()
 }

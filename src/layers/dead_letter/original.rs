@@ -37,12 +37,7 @@ use crate::{
 /// ```
 pub fn original(letter: &ConsumerRecord) -> Result<ProducerRecord, Rejection> {
     let headers = letter.headers();
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value| str::from_utf8(value).ok())
-    };
-    let topic = text(header::TOPIC).ok_or_else(|| {
+    let topic = header::text(headers, header::TOPIC).ok_or_else(|| {
         Rejection::record(
             "the record is no dead letter",
             format!("its header `{}` is missing, or no text", header::TOPIC),
@@ -58,7 +53,7 @@ pub fn original(letter: &ConsumerRecord) -> Result<ProducerRecord, Rejection> {
     for name in header::ALL {
         record.headers.remove(name);
     }
-    let time = text(header::ORIGINAL_TIMESTAMP).and_then(|time| time.parse().ok());
+    let time = header::number(headers, header::ORIGINAL_TIMESTAMP);
     // Others would be refused.
     record.timestamp = time.filter(|time| *time > 0);
     Ok(record)
