@@ -40,7 +40,15 @@ fn restarts(settings: fn(&Bed) -> ConsumerSettings, late: i64) {
             Running::start(settings(&bed).group_instance_id(name), service)
         };
         let (stays, leaves, comes) = (Calls::default(), Calls::default(), Calls::default());
+        // Else the second may keep its partition from before the first has joined, with the generation of
+        // that time.
         let first = member("first", &stays);
+        let has_both = async {
+            while first.handle.partitions().len() < 2 {
+                yield_now().await;
+            }
+        };
+        soon("the first has both", has_both).await;
         let second = member("second", &leaves);
         // One alone is also seen while the other is being opened.
         let each_has_one = async {
