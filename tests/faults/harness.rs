@@ -256,6 +256,22 @@ impl<'a> Run<'a> {
         Ok(row)
     }
 
+    /// Waits until everything is committed, also what was handled before and came again. What is
+    /// missing after a while falls short.
+    pub(crate) fn committed_to_the_end(&mut self) -> Result<()> {
+        let ends = self.ends()?;
+        let mut committed = BTreeMap::new();
+        let reached = until("the end is committed", SOON, || {
+            committed = self.committed()?;
+            Ok(committed == ends)
+        });
+        if reached.is_err() {
+            let short = format!("committed {committed:?} of {ends:?}");
+            self.short.push(short);
+        }
+        Ok(())
+    }
+
     pub(crate) fn ends(&self) -> Result<BTreeMap<i32, i64>> {
         kafka::ends(&self.harness.brokers, &self.topic, self.partitions)
     }

@@ -1,10 +1,7 @@
 //! `compacted` and `aborted`: partitions with offsets that no record has, at whose end nothing may
 //! be left.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -42,18 +39,10 @@ pub(super) fn no_lag(row: &mut Row, lags: &[Option<i64>]) {
 fn to_the_end(mut run: Run<'_>, published: &Published) -> Result<Row> {
     run.start_settled(1)?;
     run.settle(published)?;
-    let ends = run.ends()?;
-    let mut committed = BTreeMap::new();
-    let reached = until("the end is committed", Duration::from_secs(10), || {
-        committed = run.committed()?;
-        Ok(committed == ends)
-    });
+    run.committed_to_the_end()?;
     run.stop_all();
     let lags = lags(&run.group)?;
     let mut row = run.row(published)?;
-    row.require(reached.is_ok(), || {
-        format!("committed {committed:?} of {ends:?}")
-    });
     row.exactly_once_in_order();
     no_lag(&mut row, &lags);
     Ok(row)

@@ -201,6 +201,7 @@ pub(crate) fn abort(harness: &Harness) -> Result<Vec<Row>> {
     // Where it is not, nobody is left to handle the others.
     if skipped {
         run.settle(&published)?;
+        run.committed_to_the_end()?;
         run.stop_all();
     }
     let lags = crate::kafka::lags(&run.group)?;
