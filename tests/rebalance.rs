@@ -56,6 +56,7 @@ struct Moves(Arc<Mutex<Vec<Move>>>);
 enum Move {
     Given(i32),
     GivenUp(i32),
+    Lost(i32),
 }
 
 impl Moves {
@@ -64,7 +65,16 @@ impl Moves {
         moves.extend(partitions.iter().map(|(_, partition)| one(*partition)));
     }
 
-    /// How many partitions were given, each before it was given up, and none twice.
+    fn lost(&self) -> Vec<i32> {
+        let moves = self.0.lock().expect("no panic");
+        let lost = moves.iter().filter_map(|one| match one {
+            Move::Lost(partition) => Some(*partition),
+            Move::Given(_) | Move::GivenUp(_) => None,
+        });
+        lost.collect()
+    }
+
+    /// How many partitions were given, each before it was given up or lost, and none twice.
     fn each_given_is_given_up(&self) -> usize {
         let moves = self.0.lock().expect("no panic");
         let (mut held, mut given) = (BTreeSet::new(), 0);
@@ -74,7 +84,9 @@ impl Moves {
                     given += 1;
                     assert!(held.insert(*partition), "{moves:?}");
                 }
-                Move::GivenUp(partition) => assert!(held.remove(partition), "{moves:?}"),
+                Move::GivenUp(partition) | Move::Lost(partition) => {
+                    assert!(held.remove(partition), "{moves:?}")
+                }
             }
         }
         assert_eq!(held, BTreeSet::new());
@@ -89,6 +101,10 @@ impl Lifecycle for Moves {
 
     fn revoked(&mut self, partitions: &[(String, i32)]) {
         self.add(partitions, Move::GivenUp);
+    }
+
+    fn lost(&mut self, partitions: &[(String, i32)]) {
+        self.add(partitions, Move::Lost);
     }
 }
 
@@ -297,11 +313,13 @@ fn a_lost_partition_is_left_at_once_and_taken_up_again() {
         // The member is unknown to its group.
         kafka.fail_next(Request::Heartbeat, 1, 25);
         soon("the running call is dropped", dropped.cancelled()).await;
-        logs.line(&["lost: the group goes on"]).await;
+        logs.line(&["lost: the group goes on", &bed.topic]).await;
+        assert_eq!(logs.count(&["revoked", &bed.topic]), 0);
         calls.of(0, 5).await;
         let summary = running.stop().await;
         assert_eq!(calls.offsets(0), [0, 1, 2, 3, 3, 4, 5]);
         assert_eq!(moves.each_given_is_given_up(), 2);
+        assert_eq!(moves.lost(), [0]);
         // It was made good.
         assert_eq!(summary.undone, []);
         assert_eq!(bed.committed().await, bed.all_at(6));

@@ -51,10 +51,17 @@ pub trait Lifecycle: Send + 'static {
     }
 
     /// Partitions were given up, in a rebalance or at the end: what ran of them was drained, and what is
-    /// complete is committed, unless the group had taken them away before. Nothing waits for this
-    /// method; another member may read them already.
+    /// complete is committed. Nothing waits for this method; another member may read them already.
     fn revoked(&mut self, partitions: &[(String, i32)]) {
         let _ = partitions;
+    }
+
+    /// Partitions were taken away from this member, which the group hasn't heard of for a session:
+    /// what ran of them was dropped, and nothing more could be committed. Others may have read them
+    /// for a while. Calls [`revoked`](Self::revoked) unless it is written, as `onPartitionsLost` of the
+    /// Java client's `ConsumerRebalanceListener` does with its `onPartitionsRevoked`.
+    fn lost(&mut self, partitions: &[(String, i32)]) {
+        self.revoked(partitions);
     }
 
     /// A record arrived; it hasn't been dispatched, or just has.
@@ -92,6 +99,7 @@ pub(super) enum Moment {
     Subscribed(Vec<String>),
     Assigned(Vec<(String, i32)>),
     Revoked(Vec<(String, i32)>),
+    Lost(Vec<(String, i32)>),
     RecordReceived(ConsumerRecord),
     Error(String),
     PartitionEof(String, i32, i64),
@@ -186,6 +194,7 @@ pub(super) fn call(lifecycle: &mut dyn Lifecycle, moment: &Moment) {
         Moment::Subscribed(topics) => lifecycle.subscribed(topics),
         Moment::Assigned(partitions) => lifecycle.assigned(partitions),
         Moment::Revoked(partitions) => lifecycle.revoked(partitions),
+        Moment::Lost(partitions) => lifecycle.lost(partitions),
         Moment::RecordReceived(record) => lifecycle.record_received(record),
         Moment::Error(error) => lifecycle.error(error),
         Moment::PartitionEof(topic, partition, offset) => {
@@ -196,5 +205,27 @@ pub(super) fn call(lifecycle: &mut dyn Lifecycle, moment: &Moment) {
     }));
     if called.is_err() {
         tracing::error!(target: "kafka_tower", "a lifecycle hook panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Revoked(Vec<(String, i32)>);
+
+    impl Lifecycle for Revoked {
+        fn revoked(&mut self, partitions: &[(String, i32)]) {
+            self.0.extend_from_slice(partitions);
+        }
+    }
+
+    #[test]
+    fn what_is_lost_is_revoked_for_who_makes_no_difference() {
+        let mut lifecycle = Revoked::default();
+        let partitions = vec![("orders".to_owned(), 3)];
+        call(&mut lifecycle, &Moment::Lost(partitions.clone()));
+        assert_eq!(lifecycle.0, partitions);
     }
 }

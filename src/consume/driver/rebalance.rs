@@ -138,7 +138,9 @@ impl Driver {
         for generation in &generations {
             self.stop_lane(*generation);
         }
-        tracing::info!(target: "kafka_tower", ?partitions, "revoked");
+        if !self.consumer.assignment_lost() {
+            tracing::info!(target: "kafka_tower", ?partitions, "revoked");
+        }
         self.revocation = Some(Revocation {
             partitions,
             generations,
@@ -223,7 +225,10 @@ impl Driver {
             self.close_lane(topic, *partition, why);
         }
         if !partitions.is_empty() {
-            self.hooks.tell(Moment::Revoked(partitions));
+            self.hooks.tell(match why {
+                Some(Undone::Lost) => Moment::Lost(partitions),
+                _ => Moment::Revoked(partitions),
+            });
         }
     }
 
