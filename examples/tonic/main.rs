@@ -310,17 +310,17 @@ async fn call(address: String) -> Result<(), BoxError> {
 
 /// The same service without server and Kafka, to see what failures become.
 async fn fail() -> Result<(), BoxError> {
-    let kafka = MockPublisher::new();
-    let publisher = kafka.clone().erased();
-    let mut client = OrdersClient::new(OrdersServer::new(OrderService {
-        topic: ORDERS,
-        publisher,
-    }));
     for (class, code) in [
         (ErrorClass::Unavailable, Code::Unavailable),
         (ErrorClass::Fatal, Code::Internal),
     ] {
+        // One for each: orders of a stream that has failed may be on their way yet.
+        let kafka = MockPublisher::new();
         kafka.fail_next(2, class, Persistence::NotPersisted);
+        let mut client = OrdersClient::new(OrdersServer::new(OrderService {
+            topic: ORDERS,
+            publisher: kafka.erased(),
+        }));
         let status = client.place(order(6, "tea")).await.unwrap_err();
         println!("Place: {:?}, {}", status.code(), status.message());
         assert_eq!(status.code(), code);
