@@ -48,6 +48,7 @@
 //! * `anyhow`: errors inside an `anyhow::Error` are classified by their own type
 //! * `otel`: [`otel`] with metrics by OpenTelemetry's API, and its context in the headers of records,
 //!   see [`layers::trace`]
+//! * `otel-bound-instruments`: an experiment of OpenTelemetry's API, see [`otel`]
 //! * `testing`: the module `testing`, with a mock publisher, chaos, and an embedded broker
 //! * `ssl`, `ssl-vendored`, `sasl`, `zstd`, `cmake-build`: rdkafka's own, passed through
 

@@ -32,6 +32,18 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Bound instruments
+//!
+//! For each measurement an SDK looks for its attributes among those that it knows, which is most of what
+//! the metrics of a record cost. With the feature `otel-bound-instruments` it looks once. That is an
+//! experiment of OpenTelemetry's API (`experimental_metrics_bound_instruments` in `opentelemetry` and
+//! `opentelemetry_sdk`), which may change it without a major release: the feature is off by default.
+//!
+//! Turn it on with `opentelemetry_sdk` or no SDK. Any other implementation that doesn't know of it drops the
+//! durations and the numbers of messages. What comes when the SDK has as many sets of attributes as it
+//! takes (2 000 unless a view says otherwise) is counted as `otel.metric.overflow` as without, and with
+//! delta temporality stays there.
 
 #[cfg(feature = "otel")]
 mod metrics;

@@ -40,6 +40,8 @@ pub(super) struct Set {
     pub(super) common: Box<[KeyValue]>,
     /// Of durations and numbers of messages.
     pub(super) all: Box<[KeyValue]>,
+    #[cfg(feature = "otel-bound-instruments")]
+    pub(super) bound: super::bound::Bound,
 }
 
 impl Attributes {
@@ -58,6 +60,8 @@ impl Attributes {
         let set = Arc::new(Set {
             common: owned(fields.common()),
             all: owned(fields.all()),
+            #[cfg(feature = "otel-bound-instruments")]
+            bound: super::bound::Bound::default(),
         });
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.count < KEPT {

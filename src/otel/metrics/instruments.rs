@@ -72,8 +72,14 @@ impl Instruments {
             Side::Publish => (&self.operation_duration, &self.sent),
             Side::Consume => (&self.process_duration, &self.consumed),
         };
-        duration.record(call.duration.as_secs_f64(), &set.all);
-        messages.add(1, &set.all);
+        let seconds = call.duration.as_secs_f64();
+        #[cfg(feature = "otel-bound-instruments")]
+        set.bound.add(duration, messages, seconds, &set.all);
+        #[cfg(not(feature = "otel-bound-instruments"))]
+        {
+            duration.record(seconds, &set.all);
+            messages.add(1, &set.all);
+        }
         if call.retries > 0 {
             self.retries.add(call.retries.into(), &set.common);
         }

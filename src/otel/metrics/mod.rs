@@ -1,6 +1,8 @@
 //! Metrics by OpenTelemetry's API.
 
 mod attributes;
+#[cfg(feature = "otel-bound-instruments")]
+mod bound;
 mod instruments;
 mod observed;
 mod registry;
