@@ -132,7 +132,7 @@ fn who_is_given_no_partition_is_ready_too() {
         for protocol in ["classic", "consumer"] {
             let running = [(); 2].map(|()| {
                 let settings = match protocol {
-                    "classic" => bed.settings(),
+                    "classic" => bed.classic_settings(),
                     protocol => bed.plain_settings().set("group.protocol", protocol),
                 };
                 Running::start(settings, Calls::default().acking())
@@ -197,7 +197,7 @@ fn fail(kafka: &EmbeddedKafka, request: Fault, times: usize) {
 
 #[test]
 fn who_has_lost_its_partitions_is_not_ready_before_it_has_joined_again() {
-    loses_its_partitions(Bed::settings, Fault::Heartbeat, |kafka, times| {
+    loses_its_partitions(Bed::classic_settings, Fault::Heartbeat, |kafka, times| {
         fail(kafka, Fault::JoinGroup, times);
     });
 }

@@ -39,9 +39,9 @@ impl Protocol {
     fn settings(self, bed: &Bed) -> ConsumerSettings {
         let fast = |settings: ConsumerSettings| settings.set("fetch.wait.max.ms", "20");
         match self {
-            Self::Cooperative => bed.settings(),
+            Self::Cooperative => bed.classic_settings(),
             Self::Range => bed
-                .settings()
+                .classic_settings()
                 .assignment_strategy(AssignmentStrategy::Range),
             Self::Consumer => fast(bed.plain_settings()).set("group.protocol", "consumer"),
         }
@@ -293,7 +293,9 @@ fn a_lost_partition_is_left_at_once_and_taken_up_again() {
         let guard = dropped.clone();
         let calls = Calls::default();
         let seen = calls.clone();
-        let settings = bed.settings().commit_interval(Duration::from_millis(1));
+        let settings = bed
+            .classic_settings()
+            .commit_interval(Duration::from_millis(1));
         let moves = Moves::default();
         let running = Running::start_with(
             settings,

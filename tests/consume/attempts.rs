@@ -99,7 +99,7 @@ pub(crate) async fn send(broker: &str, request: &[u8]) -> io::Result<[u8; 2]> {
 #[test]
 fn the_next_consumer_goes_on_counting() {
     run(async {
-        let bed = Bed::new(1).await;
+        let bed = Bed::for_several(1).await;
         bed.fill(5).await;
         let calls = Calls::default();
         let service = calls.service(|record| {
@@ -144,7 +144,7 @@ fn the_next_consumer_goes_on_counting() {
 #[test]
 fn what_was_cut_off_was_an_attempt() {
     run(async {
-        let bed = Bed::new(1).await;
+        let bed = Bed::for_several(1).await;
         bed.fill(6).await;
         let settings = || {
             let settings = bed.settings().drain_timeout(Duration::from_millis(100));

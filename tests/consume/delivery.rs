@@ -57,7 +57,7 @@ fn each_record_is_handled_once_and_in_order_and_committed() {
 #[test]
 fn the_next_consumer_of_the_group_goes_on_where_the_last_one_stopped() {
     run(async {
-        let bed = Bed::new(2).await;
+        let bed = Bed::for_several(2).await;
         for round in 0..3 {
             bed.fill(10).await;
             let calls = Calls::default();

@@ -288,7 +288,7 @@ fn a_job_handles_what_there_is_and_stops() {
 fn a_job_of_several_members_waits_for_all() {
     run(async {
         // What a member commits while they are still sharing out may be refused, and comes again.
-        assert!(job(&Bed::new(2).await, 2).await >= 100);
+        assert!(job(&Bed::for_several(2).await, 2).await >= 100);
     });
 }
 
@@ -322,7 +322,7 @@ fn a_paused_partition_is_not_drained() {
 fn what_other_members_have_counts_as_they_commit_it() {
     run(async {
         let logs = logs();
-        let bed = Bed::new(4).await;
+        let bed = Bed::for_several(4).await;
         bed.fill(5).await;
         let gate = CancellationToken::new();
         let (first, second) = (Calls::default(), Calls::default());

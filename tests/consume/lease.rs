@@ -45,7 +45,7 @@ impl Leases {
 
 /// The classic protocol and KIP-848.
 fn protocols(bed: &Bed) -> [ConsumerSettings; 2] {
-    let classic = bed.settings();
+    let classic = bed.classic_settings();
     let new = bed.plain_settings().set("group.protocol", "consumer");
     [classic, new.set("fetch.wait.max.ms", "20")]
 }

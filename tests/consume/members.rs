@@ -26,7 +26,7 @@ fn settings(bed: &Bed) -> ConsumerSettings {
 #[test]
 fn each_member_takes_part_in_the_work() {
     run(async {
-        let bed = Bed::new(6).await;
+        let bed = Bed::for_several(6).await;
         bed.fill(20).await;
         let calls = Calls::default();
         let (level, gate) = (Level::default(), CancellationToken::new());
@@ -63,7 +63,7 @@ fn each_member_takes_part_in_the_work() {
 #[test]
 fn a_member_that_fails_ends_them_all() {
     run(async {
-        let bed = Bed::new(6).await;
+        let bed = Bed::for_several(6).await;
         bed.fill(10).await;
         let calls = Calls::default();
         let gate = CancellationToken::new();
@@ -104,7 +104,7 @@ fn a_member_that_fails_ends_them_all() {
 #[test]
 fn static_members_get_a_number_each() {
     run(async {
-        let bed = Bed::new(6).await;
+        let bed = Bed::for_several(6).await;
         bed.fill(10).await;
         let calls = Calls::default();
         let settings = settings(&bed).group_instance_id("worker");
@@ -145,7 +145,7 @@ async fn member_ids(bed: &Bed) -> Vec<String> {
 #[test]
 fn a_member_without_partitions_leaves_as_well() {
     run(async {
-        let bed = Bed::new(1).await;
+        let bed = Bed::for_several(1).await;
         if bed.mock().is_some() {
             eprintln!("the embedded broker doesn't tell who is in a group");
             return;

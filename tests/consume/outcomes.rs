@@ -154,7 +154,7 @@ fn an_error_stops_everything_and_says_where() {
 async fn fails_at_3(
     answer: impl Fn(ConsumerRecord) -> Answer + Clone + Send + Sync + 'static,
 ) -> String {
-    let bed = Bed::new(1).await;
+    let bed = Bed::for_several(1).await;
     bed.fill(6).await;
     let calls = Calls::default();
     let running = bed.serve(calls.service(answer));
@@ -293,7 +293,7 @@ fn a_service_that_can_not_be_called_again_ends_the_consumer() {
 #[test]
 fn a_service_may_stop_everything() {
     run(async {
-        let bed = Bed::new(1).await;
+        let bed = Bed::for_several(1).await;
         bed.fill(6).await;
         for expected in 3..5 {
             let calls = Calls::default();

@@ -53,7 +53,7 @@ fn a_running_record_is_drained() {
 #[test]
 fn what_never_ends_is_cut_off_and_delivered_again() {
     run(async {
-        let bed = Bed::new(2).await;
+        let bed = Bed::for_several(2).await;
         bed.fill(10).await;
         let calls = Calls::default();
         let settings = bed.settings().drain_timeout(Duration::from_millis(300));
@@ -178,7 +178,7 @@ fn a_waiting_retry_does_not_hold_up_the_shutdown() {
 #[test]
 fn a_shutdown_may_come_before_the_assignment() {
     run(async {
-        let bed = Bed::new(1).await;
+        let bed = Bed::for_several(1).await;
         bed.fill(10).await;
         for _ in 0..5 {
             let consumer = bed.settings().build().expect("settings that can work");
@@ -232,7 +232,7 @@ async fn assert_left(bed: &Bed) {
 #[test]
 fn dropping_the_future_commits_and_leaves() {
     run(async {
-        let bed = Bed::new(1).await;
+        let bed = Bed::for_several(1).await;
         bed.fill(10).await;
         let calls = Calls::default();
         let dropped = CancellationToken::new();
@@ -250,7 +250,7 @@ fn the_runtime_may_be_dropped_first() {
     let calls = Calls::default();
     let dropped = CancellationToken::new();
     let bed = runtime.block_on(async {
-        let bed = Bed::new(1).await;
+        let bed = Bed::for_several(1).await;
         bed.fill(10).await;
         spawn_endless(&bed, &calls, &dropped);
         calls.of(0, 5).await;

@@ -123,7 +123,7 @@ fn refused_commits_and_lost_brokers_are_seen() {
 #[test]
 fn members_are_added_up_and_so_are_rebalances() {
     run(async {
-        let bed = Bed::new(2).await;
+        let bed = Bed::for_several(2).await;
         bed.fill(3).await;
         let calls = Calls::default();
         let running = Running::start_with(bed.settings(), calls.acking(), |serve| serve.members(2));

@@ -18,7 +18,7 @@ const AN_HOUR: Duration = Duration::from_secs(3600);
 #[test]
 fn stop_leaves_the_waiting_and_the_failed_for_the_next_attempt() {
     run(async {
-        let bed = Bed::new(2).await;
+        let bed = Bed::for_several(2).await;
         bed.fill(4).await;
         let calls = Calls::default();
         let seen = calls.clone();
@@ -68,7 +68,7 @@ fn stop_leaves_the_waiting_and_the_failed_for_the_next_attempt() {
 #[test]
 fn a_paused_partition_holds_up_no_other() {
     run(async {
-        let bed = Bed::new(2).await;
+        let bed = Bed::for_several(2).await;
         bed.fill(10).await;
         let calls = Calls::default();
         let service = calls.service(async |record| {
@@ -167,7 +167,7 @@ fn the_failed_record_comes_before_what_waited_beside_it() {
 #[test]
 fn a_shutdown_finds_several_failures_in_a_paused_partition() {
     run(async {
-        let bed = Bed::new(1).await;
+        let bed = Bed::for_several(1).await;
         bed.fill(4).await;
         let calls = Calls::default();
         let seen = calls.clone();

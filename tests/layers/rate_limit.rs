@@ -99,7 +99,7 @@ async fn it_waits_also_on_the_consume_side_and_inside_of_others() {
 #[test]
 fn a_limited_consumer_loses_nothing_and_shuts_down_while_it_waits() {
     run(async {
-        let bed = Bed::new(2).await;
+        let bed = Bed::for_several(2).await;
         bed.fill(10).await;
         let calls = Calls::default();
         let layer = RateLimitLayer::new(1, Duration::from_secs(3600)).burst(8);

@@ -174,7 +174,7 @@ fn a_consumer_is_reported_while_it_runs() {
 #[test]
 fn consumers_of_a_group_are_added_up() {
     run(async {
-        let bed = Bed::new(2).await;
+        let bed = Bed::for_several(2).await;
         bed.fill(1).await;
         let sdk = Sdk::new();
         let metrics = sdk.metrics();

@@ -136,7 +136,7 @@ fn prefixes_that_can_not_be_are_refused_together() {
 #[test]
 fn a_topic_of_the_settings_goes_to_the_fallback() {
     run(async {
-        let bed = Bed::new(1).await;
+        let bed = Bed::for_several(1).await;
         bed.publish(0, 1).await;
         let (seen, mut topics) = unbounded_channel();
         let router = Router::new()

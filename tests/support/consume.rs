@@ -47,6 +47,14 @@ pub(crate) struct Bed {
     pub(crate) publisher: Publisher,
     partitions: i32,
 }
+    members: Members,
+}
+
+/// How many members a group has in its life.
+#[derive(Debug, Clone, Copy)]
+enum Members {
+    One,
+    Several,
 
 enum Cluster {
     FromEnv(TestKafka),
@@ -54,7 +62,7 @@ enum Cluster {
 }
 
 impl Bed {
-    /// On the cluster that the environment names, or an embedded one.
+    /// On the cluster that the environment names, or an embedded one; for one consumer of one member.
     pub(crate) async fn new(partitions: i32) -> Self {
         let kafka = TestKafka::from_env().await.expect("a cluster");
         let topic = kafka.unique_topic("consume", partitions).await;
@@ -62,6 +70,14 @@ impl Bed {
     }
 
     /// On an embedded cluster, to inject errors into.
+    /// The same for several members, together or one after the other.
+    pub(crate) async fn for_several(partitions: i32) -> Self {
+        Self {
+            members: Members::Several,
+            ..Self::new(partitions).await
+        }
+    }
+
     pub(crate) async fn embedded(partitions: i32) -> Self {
         let kafka = EmbeddedKafka::start().await.expect("a cluster");
         let topic = "consume".to_owned();
@@ -79,6 +95,7 @@ impl Bed {
             publisher: Publisher::new(settings).expect("a publisher"),
             partitions,
         }
+            members: Members::One,
     }
 
     pub(crate) fn brokers(&self) -> &str {
@@ -93,19 +110,36 @@ impl Bed {
         }
     }
 
-    /// Settings for the group and the topic, with a session as short as the cluster allows.
+    /// Settings for the group and the topic, with a session that outlasts a busy machine's pauses.
     pub(crate) fn settings(&self) -> ConsumerSettings {
         let settings = self.plain_settings();
+        let settings = self.plain_settings();
+        let settings = match (self.mock(), self.members) {
+            (Some(_), Members::One) => settings
+                .session_timeout(Duration::from_secs(10))
+                .set("heartbeat.interval.ms", "100"),
+            // When a member comes or goes, the mock cluster lets a classic group wait for nearly a
+            // session, and shuts out who is late.
+            (Some(_), Members::Several) => settings.set("group.protocol", "consumer"),
+            (None, _) => settings
+                .session_timeout(Duration::from_secs(30))
+                .set("heartbeat.interval.ms", "500"),
+        };
         match self.mock() {
-            // The mock cluster lets a group wait for nearly a session at each rebalance.
+            // It answers a waiting fetch at the end of its wait, and not when a record comes.
+            Some(_) => settings.set("fetch.wait.max.ms", "20"),
+            None => settings,
+        }
+    }
+
+    /// The same for the classic protocol wherever it is, with a session as short as can be.
+    pub(crate) fn classic_settings(&self) -> ConsumerSettings {
+        match self.mock() {
             Some(_) => settings
                 .session_timeout(Duration::from_millis(1500))
                 .set("heartbeat.interval.ms", "100")
-                // It answers a waiting fetch at the end of its wait, and not when a record comes.
                 .set("fetch.wait.max.ms", "20"),
-            None => settings
-                .session_timeout(Duration::from_secs(6))
-                .set("heartbeat.interval.ms", "500"),
+            None => self.settings(),
         }
     }
 
