@@ -3,12 +3,12 @@
 use std::{future::IntoFuture, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use kafka_tower::{ConsumerRecord, Lifecycle, Outcome, StopReason, serve};
+use kafka_tower::{ConsumerRecord, Outcome, StopReason, serve};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bed::{Bed, Calls, Running, committed, is_at, is_done, soon},
+    bed::{Bed, Calls, OpensAtTheEnd, Running, committed, is_at, is_done, soon},
     support::run,
 };
 
@@ -116,15 +116,6 @@ fn a_stop_before_the_start_counts() {
         let summary = soon("it ends", served.into_future()).await;
         assert_eq!(summary.expect("no error").stop, Some(StopReason::Shutdown));
     });
-}
-
-/// Opens a gate when nothing more is dispatched.
-struct OpensAtTheEnd(CancellationToken);
-
-impl Lifecycle for OpensAtTheEnd {
-    fn stopping(&mut self) {
-        self.0.cancel();
-    }
 }
 
 #[test]

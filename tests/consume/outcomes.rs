@@ -11,12 +11,11 @@ use std::{
 use kafka_tower::{
     BoxError, ConsumerRecord, Delivery, MessageId, Outcome, ServeError, StopReason, Undone,
 };
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::{
-    bed::{Bed, Call, Calls, committed},
+    bed::{Bed, Call, Calls, OpensAtTheEnd, Running, committed},
     support::run,
 };
 
@@ -94,15 +93,16 @@ fn an_error_stops_everything_and_says_where() {
         let bed = Bed::new(2).await;
         bed.fill(10).await;
         let calls = Calls::default();
-        let busy = CancellationToken::new();
-        let running = bed.serve(calls.service(move |record| {
-            let busy = busy.clone();
+        let (busy, stops) = (CancellationToken::new(), CancellationToken::new());
+        let opens = OpensAtTheEnd(stops.clone());
+        let service = calls.service(move |record| {
+            let (busy, stops) = (busy.clone(), stops.clone());
             async move {
                 match (record.partition(), record.offset()) {
                     (0, 2) => {
                         // Still running when the other partition fails.
                         busy.cancel();
-                        sleep(Duration::from_millis(300)).await;
+                        stops.cancelled().await;
                         Ok(())
                     }
                     (1, 4) => {
@@ -112,7 +112,9 @@ fn an_error_stops_everything_and_says_where() {
                     _ => Ok(()),
                 }
             }
-        }));
+        });
+        let running =
+            Running::start_with(bed.settings(), service, |serve| serve.with_lifecycle(opens));
         let error = running.end().await.expect_err("a failure");
         let ServeError::Unhandled {
             topic,

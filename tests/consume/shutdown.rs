@@ -14,7 +14,7 @@ use tokio::{runtime::Runtime, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bed::{Bed, Calls, Running, committed, soon},
+    bed::{Bed, Calls, OpensAtTheEnd, Running, SOON, committed, is_done, soon},
     capture::logs,
     support::run,
 };
@@ -30,17 +30,21 @@ fn a_running_record_is_drained() {
         bed.fill(10).await;
         let calls = Calls::default();
         let ended = Arc::new(AtomicBool::new(false));
-        let end = Arc::clone(&ended);
-        let running = bed.serve(calls.service(move |record| {
-            let end = Arc::clone(&end);
+        let (end, stops) = (Arc::clone(&ended), CancellationToken::new());
+        let opens = OpensAtTheEnd(stops.clone());
+        let service = calls.service(move |record| {
+            let (end, stops) = (Arc::clone(&end), stops.clone());
             async move {
                 if record.offset() == 4 {
+                    stops.cancelled().await;
                     sleep(Duration::from_millis(700)).await;
                     end.store(true, Ordering::SeqCst);
                 }
                 Ok(())
             }
-        }));
+        });
+        let running =
+            Running::start_with(bed.settings(), service, |serve| serve.with_lifecycle(opens));
         calls.of(0, 4).await;
         let summary = running.stop().await;
         assert!(ended.load(Ordering::SeqCst));
@@ -66,7 +70,7 @@ fn what_never_ends_is_cut_off_and_delivered_again() {
             }),
         );
         calls.of(0, 5).await;
-        calls.of(1, 9).await;
+        running.status(1, "it is done", is_done).await;
         running
             .status(0, "it is running", |one| one.in_flight == 1)
             .await;
@@ -200,10 +204,10 @@ fn spawn_endless(
     calls: &Calls,
     dropped: &CancellationToken,
 ) -> JoinHandle<Result<Summary, ServeError>> {
-    // With the defaults a member that doesn't leave would hold the partition for 45 s.
+    // A member that doesn't leave holds the partition for longer than anything is waited for.
     let settings = match bed.mock() {
         Some(_) => bed.settings(),
-        None => bed.plain_settings(),
+        None => bed.plain_settings().session_timeout(2 * SOON),
     };
     let dropped = dropped.clone();
     let service = calls.service(move |record| {

@@ -12,7 +12,7 @@ use tokio::{runtime::Builder, task::yield_now, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bed::{Bed, Calls, Running, SOON, soon},
+    bed::{Bed, Calls, Running, SOON, is_done, soon},
     support::run,
 };
 
@@ -151,7 +151,7 @@ fn a_task_is_cancelled_at_the_end_of_the_drain() {
                 }
             }),
         );
-        calls.of(0, 4).await;
+        running.status(0, "it is done", is_done).await;
         calls.of(1, 2).await;
         let stopped = Instant::now();
         let summary = running.stop().await;

@@ -12,8 +12,8 @@ use std::{
 
 use futures_util::future::try_join_all;
 use kafka_tower::{
-    App, ConsumerHandle, ConsumerSettings, Delivery, Ordering, PartitionStatus, ProducerRecord,
-    ProducerSettings, PublishExt, Publisher, Serve, ServeError, Summary, serve,
+    App, ConsumerHandle, ConsumerSettings, Delivery, Lifecycle, Ordering, PartitionStatus,
+    ProducerRecord, ProducerSettings, PublishExt, Publisher, Serve, ServeError, Summary, serve,
     testing::{EmbeddedKafka, TestKafka},
 };
 use rdkafka::{
@@ -25,6 +25,7 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::{interval, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 #[allow(unused_imports, reason = "no test file uses all of it")]
@@ -46,7 +47,6 @@ pub(crate) struct Bed {
     pub(crate) group: String,
     pub(crate) publisher: Publisher,
     partitions: i32,
-}
     members: Members,
 }
 
