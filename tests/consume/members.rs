@@ -113,7 +113,8 @@ fn static_members_get_a_number_each() {
             running.status(partition, "it is done", is_done).await;
         }
         if bed.mock().is_none() {
-            let ids = member_ids(&bed).await;
+            // One that comes late finds nothing left to do.
+            let ids = members(&bed, 3).await;
             for number in 0..3 {
                 let prefix = format!("worker-{number}-");
                 let of_number = ids.iter().filter(|id| id.starts_with(&prefix));
@@ -142,6 +143,21 @@ async fn member_ids(bed: &Bed) -> Vec<String> {
     read.await.expect("the members")
 }
 
+/// The same, once there are so many of them.
+async fn members(bed: &Bed, count: usize) -> Vec<String> {
+    let mut often = interval(Duration::from_millis(20));
+    soon(&format!("{count} are in the group"), async {
+        loop {
+            let ids = member_ids(bed).await;
+            if ids.len() == count {
+                return ids;
+            }
+            often.tick().await;
+        }
+    })
+    .await
+}
+
 #[test]
 fn a_member_without_partitions_leaves_as_well() {
     run(async {
@@ -151,22 +167,17 @@ fn a_member_without_partitions_leaves_as_well() {
             return;
         }
         let calls = Calls::default();
-        // A session of 45 s: that it ends is too late.
-        let owner = Running::start(bed.plain_settings(), calls.acking());
+        // That a session ends is too late.
+        let settings = bed.plain_settings().session_timeout(2 * SOON);
+        let owner = Running::start(settings.clone(), calls.acking());
         owner.status(0, "it is owned", |_| true).await;
-        let idle = Running::start(bed.plain_settings(), calls.acking());
+        let idle = Running::start(settings, calls.acking());
         let joined = soon("it has its part, which is none", idle.handle.drained()).await;
         joined.expect("it runs");
         assert_eq!(idle.handle.partitions(), []);
         assert_eq!(member_ids(&bed).await.len(), 2);
         idle.stop().await;
-        let mut often = interval(Duration::from_millis(20));
-        soon("it is gone from the group", async {
-            while member_ids(&bed).await.len() != 1 {
-                often.tick().await;
-            }
-        })
-        .await;
+        members(&bed, 1).await;
         owner.stop().await;
     });
 }
