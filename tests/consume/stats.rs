@@ -99,8 +99,10 @@ fn refused_commits_and_lost_brokers_are_seen() {
         // It timed out, more often than the client tries by itself.
         kafka.fail_next(Request::OffsetCommit, 7, 7);
         let calls = Calls::default();
-        let running = Running::start(bed.settings(), calls.acking());
-        assert_eq!(running.handle.stats().brokers_reachable, None);
+        let running = Running::start_with(bed.settings(), calls.acking(), |serve| {
+            assert_eq!(serve.handle().stats().brokers_reachable, None);
+            serve
+        });
         let seen = stats(&running, "it is committed at last", |stats| {
             stats.commits > 0
         })
