@@ -93,7 +93,7 @@ fn a_stack_of_layers_is_dispatched_through() {
                 other => other,
             })
             .layer(Number)
-            .timeout(Duration::from_millis(100))
+            .timeout(Duration::from_millis(500))
             // Shared by the clones of all partitions.
             .concurrency_limit(2)
             .service(handler);

@@ -147,7 +147,7 @@ fn the_failed_record_comes_before_what_waited_beside_it() {
             let answer = match (record.offset(), record.attempt()) {
                 // Due while the partition is paused.
                 (0, 1) => Ok(Outcome::Retry {
-                    after: Some(Duration::from_millis(20)),
+                    after: Some(Duration::from_millis(200)),
                 }),
                 (1, 1) => Err("broken".into()),
                 _ => Ok(Outcome::Ack),
@@ -156,7 +156,7 @@ fn the_failed_record_comes_before_what_waited_beside_it() {
         });
         let settings = bed.settings().ordering(Ordering::Unordered);
         let running = Running::start_with(settings, service, |serve| {
-            serve.on_unhandled(OnUnhandled::pause_partition(Duration::from_millis(300)))
+            serve.on_unhandled(OnUnhandled::pause_partition(Duration::from_millis(1000)))
         });
         calls.reach(5).await;
         running.stop().await;
