@@ -166,6 +166,9 @@ fn loses_its_partitions(
         running.status(0, "it is assigned", |_| true).await;
         if heartbeats == Fault::Heartbeat {
             joins(kafka, 1_000);
+        } else {
+            // All of them are there before the member is unknown, and joins by the same request.
+            joins(kafka, 3);
         }
         kafka.fail_next(heartbeats, 1, 25);
         if heartbeats != Fault::Heartbeat {
