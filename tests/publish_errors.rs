@@ -353,7 +353,7 @@ fn a_topic_that_does_not_exist_is_said_when_it_may_have_come_into_being() {
 #[test]
 fn unreachable_brokers_show_at_the_delivery_timeout() {
     run(async {
-        let settings = plain("127.0.0.1:1").delivery_timeout(Duration::from_millis(500));
+        let settings = plain("127.0.0.1:1").delivery_timeout(Duration::from_secs(3));
         let publisher = new(settings);
         let error = publisher.send(order("a")).await.unwrap_err();
         assert_failed(&error, MESSAGE_TIMED_OUT, Retriable, NotPersisted, "a");
@@ -732,7 +732,7 @@ fn what_is_given_up_after_it_was_sent_may_have_been_written() {
         publisher.send(order("before")).await.unwrap();
         mock.broker_round_trip_time(1, FOR_EVER).unwrap();
         let future = publish(&mut publisher, order("a")).await;
-        let closed = publisher.close(Duration::from_secs(2)).await;
+        let closed = publisher.close(Duration::from_secs(5)).await;
         assert_eq!(payloads(&closed.undelivered), BTreeSet::from(["a"]));
         let error = future.await.unwrap_err();
         assert_failed(&error, PURGE_INFLIGHT, Retriable, PossiblyPersisted, "a");
@@ -919,12 +919,12 @@ fn a_close_ends_the_waiting_for_bytes() {
 fn a_flush_that_is_heard_hides_no_loss_of_one_that_is_not() {
     run(async {
         let captured = Captured::start();
-        let settings = plain("127.0.0.1:1").delivery_timeout(Duration::from_secs(3));
+        let settings = plain("127.0.0.1:1").delivery_timeout(Duration::from_secs(6));
         let mut publisher = new(settings);
         let lost = ProducerRecord::to("hidden-by-a-flush");
         drop(publish(&mut publisher, lost).await);
         let with_it = publish(&mut publisher, order("a")).await;
-        let early = publisher.flush(Duration::from_secs(2)).await;
+        let early = publisher.flush(Duration::from_secs(3)).await;
         assert_eq!(early.undelivered.len(), 2);
         // It outlives the others by those seconds, and with it the flush that waits for it.
         let later = publish(&mut publisher, order("b")).await;

@@ -357,7 +357,7 @@ fn a_listener_of_another_protocol_is_hinted_at() {
         ] {
             let settings = ProducerSettings::high_reliability(&brokers)
                 .security(security.clone())
-                .delivery_timeout(Duration::from_secs(1));
+                .delivery_timeout(Duration::from_secs(5));
             let publisher = Publisher::new(settings).expect("settings that can work");
             let error = publisher.send(ProducerRecord::to("tls-none")).await;
             let error = error.expect_err("a time-out");
