@@ -1,6 +1,6 @@
 //! F2 and F3: workers that come and go, and one that stands still for longer than its session.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use crate::{
     group_log::GroupLog,
@@ -84,8 +84,7 @@ pub(crate) fn zombies(harness: &Harness) -> Result<Vec<Row>> {
         let workers = run.fleet.numbers();
         let zombie = workers[harness.random(workers.len())];
         run.fleet.pause(zombie)?;
-        // This is how long the fault lasts; nothing is waited for.
-        thread::sleep(SESSION * 3 / 2);
+        run.settled(workers.len() - 1)?;
         run.fleet.resume(zombie)?;
         run.settled(workers.len())?;
         run.handles(zombie)?;
