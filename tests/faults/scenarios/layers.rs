@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rdkafka::Message;
@@ -149,9 +149,13 @@ pub(crate) fn down(harness: &Harness) -> Result<Vec<Row>> {
 
 /// As many keys as may run at a time wait for an hour: they hold up neither others nor the end.
 pub(crate) fn hour(harness: &Harness) -> Result<Vec<Row>> {
+    /// Far longer than it takes to end when nothing runs.
+    const DRAIN: Duration = Duration::from_secs(60);
     const KEYS: u32 = 8;
     let (mut run, dead) = run(harness, "hour", 1, Trouble::Hour(KEYS))?;
     create_topic(&harness.runtime, &harness.brokers, &dead, 1, &[])?;
+    run.fleet.job.drain = DRAIN;
+    run.fleet.job.max_poll_interval = DRAIN * 3;
     run.fleet.job.max_in_flight = KEYS as usize;
     run.start_settled(1)?;
     let generations = GroupLog::read(&harness.brokers, &run.group)?.rebalances();
@@ -165,14 +169,12 @@ pub(crate) fn hour(harness: &Harness) -> Result<Vec<Row>> {
         key: KEYS,
         seq: 0,
     };
-    let begun = Instant::now();
     let (runtime, brokers) = (&harness.runtime, &harness.brokers);
     let published = publish_each(runtime, brokers, &run.topic, [ninth])?;
     until("the ninth key is handled", SOON, || {
         run.book.read()?;
         Ok(run.book.times(KEYS, 0) > 0)
     })?;
-    let handled = begun.elapsed();
     let after = GroupLog::read(&harness.brokers, &run.group)?.rebalances();
     let ended = run.fleet.stop(0)?;
     let log = fs::read_to_string(run.dir.join("worker-0.log"))?;
@@ -186,15 +188,11 @@ pub(crate) fn hour(harness: &Harness) -> Result<Vec<Row>> {
     let mut row = run.row(&published)?;
     row.exactly_once_in_order();
     row.other(format!(
-        "ninth key after {} ms, ended in {} ms, {named} of {KEYS} named, {} rebalances",
-        handled.as_millis(),
+        "ended in {} ms, {named} of {KEYS} named, {} rebalances",
         ended.as_millis(),
         after - generations
     ));
-    row.require(handled < Duration::from_secs(1), || {
-        format!("the ninth key was handled after {handled:?}")
-    });
-    row.require(ended < Duration::from_secs(2), || {
+    row.require(ended < DRAIN, || {
         format!("the process took {ended:?} to end")
     });
     row.require(named == KEYS as usize, || {
