@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long a worker may take to end gracefully, beyond its time to drain.
-const LEAVE: Duration = Duration::from_secs(15);
+const LEAVE: Duration = Duration::from_secs(45);
 
 #[derive(Debug)]
 pub(crate) struct Worker {

@@ -16,8 +16,8 @@ use crate::harness::{Result, until};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
 /// For one look at the cluster.
-pub(crate) const LOOK: Duration = Duration::from_secs(10);
-const SOON: Duration = Duration::from_secs(90);
+pub(crate) const LOOK: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(240);
 
 /// A client that looks, and belongs to no group.
 pub(crate) fn look(brokers: &str, group: &str) -> Result<BaseConsumer> {
@@ -208,7 +208,7 @@ pub(crate) fn lags(group: &str) -> Result<Vec<Option<i64>>> {
 /// Runs `scripts/kafka` and returns what it prints.
 pub(crate) fn script(command: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new("timeout")
-        .args(["120", SCRIPT, command])
+        .args(["300", SCRIPT, command])
         .args(arguments)
         .output()?;
     match output.status.success() {

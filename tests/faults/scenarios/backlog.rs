@@ -30,7 +30,8 @@ pub(crate) fn blocked(harness: &Harness) -> Result<Vec<Row>> {
     let gate = run.dir.join("gate");
     run.fleet.job.behaviour = Behaviour::Gate(gate.clone());
     run.fleet.job.max_bytes = usize::try_from(MAX)?;
-    run.fleet.job.max_poll_interval = Duration::from_secs(6);
+    run.fleet.job.session = Duration::from_secs(15);
+    run.fleet.job.max_poll_interval = Duration::from_secs(15);
     let published = run.fill(&Spec {
         total: Some(u32::try_from(backlog / SIZE)?),
         size: usize::try_from(SIZE)?,

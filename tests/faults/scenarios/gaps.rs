@@ -21,7 +21,7 @@ use crate::{
 
 const PARTITIONS: i32 = 2;
 /// After this time without a change the broker's cleaner is done: it comes by more often.
-const CLEANER: Duration = Duration::from_secs(3);
+const CLEANER: Duration = Duration::from_secs(10);
 
 /// Kafka's own tool shows a lag of 0 for each partition.
 pub(super) fn no_lag(row: &mut Row, lags: &[Option<i64>]) {

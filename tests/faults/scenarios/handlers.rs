@@ -93,6 +93,8 @@ fn throughput(
 /// comes again.
 pub(crate) fn stuck(harness: &Harness) -> Result<Vec<Row>> {
     const DRAIN: Duration = Duration::from_secs(5);
+    /// For what an end takes besides, on a busy machine.
+    const BESIDE: Duration = Duration::from_secs(20);
     let behaviour = Behaviour::Stuck { key: 3, seq: 5 };
     let mut run = Run::new(harness, "stuck", 4, &[], behaviour)?;
     run.fleet.job.drain = DRAIN;
@@ -124,7 +126,7 @@ pub(crate) fn stuck(harness: &Harness) -> Result<Vec<Row>> {
     let again = run.book.times(3, 5);
     let mut row = run.finish(&published)?;
     row.other(format!("ended in {:.1} s", took.as_secs_f64()));
-    row.require(took < DRAIN + Duration::from_secs(4), || {
+    row.require(took < DRAIN + BESIDE, || {
         format!("the process took {took:?} to end")
     });
     row.require((before, again) == (0, 1), || {
@@ -137,9 +139,11 @@ pub(crate) fn stuck(harness: &Harness) -> Result<Vec<Row>> {
 
 /// Handlers that take much longer than the session and the poll interval.
 pub(crate) fn slow(harness: &Harness) -> Result<Vec<Row>> {
-    let long = Duration::from_secs(harness.pick(8, 20));
+    let interval = Duration::from_secs(harness.pick(12, 15));
+    let long = interval + Duration::from_secs(5);
     let mut run = Run::new(harness, "slow", 4, &[], Behaviour::Sleep(long))?;
-    run.fleet.job.max_poll_interval = Duration::from_secs(6);
+    run.fleet.job.session = interval;
+    run.fleet.job.max_poll_interval = interval;
     run.fleet.job.drain = Duration::from_secs(3);
     run.start_settled(2)?;
     let generations = GroupLog::read(&harness.brokers, &run.group)?.rebalances();

@@ -39,7 +39,6 @@ fn run<'a>(
 pub(crate) fn dead_letters(harness: &Harness) -> Result<Vec<Row>> {
     let away = Duration::from_secs(harness.pick(15, 60));
     let (mut run, dead) = run(harness, "F8", 12, Trouble::Poison)?;
-    run.fleet.job.session = Duration::from_secs(20);
     create_topic_alone(&harness.runtime, &harness.brokers, &dead)?;
     let client = look(&harness.brokers, "look")?;
     run.start_settled(1)?;
@@ -149,14 +148,14 @@ pub(crate) fn down(harness: &Harness) -> Result<Vec<Row>> {
 
 /// As many keys as may run at a time wait for an hour: they hold up neither others nor the end.
 pub(crate) fn hour(harness: &Harness) -> Result<Vec<Row>> {
+    const KEYS: u32 = 8;
     /// Far longer than it takes to end when nothing runs.
     const DRAIN: Duration = Duration::from_secs(60);
-    const KEYS: u32 = 8;
     let (mut run, dead) = run(harness, "hour", 1, Trouble::Hour(KEYS))?;
     create_topic(&harness.runtime, &harness.brokers, &dead, 1, &[])?;
+    run.fleet.job.max_in_flight = KEYS as usize;
     run.fleet.job.drain = DRAIN;
     run.fleet.job.max_poll_interval = DRAIN * 3;
-    run.fleet.job.max_in_flight = KEYS as usize;
     run.start_settled(1)?;
     let generations = GroupLog::read(&harness.brokers, &run.group)?.rebalances();
     let waiting = run.fill(&Spec {
