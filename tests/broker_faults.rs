@@ -227,7 +227,7 @@ struct Brief {
 }
 
 impl Brief {
-    const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
+    const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
     const KEYS: u32 = 20;
 
     fn new(cluster: &Cluster, settings: ProducerSettings, with_id: bool) -> Self {
@@ -283,7 +283,8 @@ fn watch(
 
 /// What came of what is watched; nothing may hang.
 fn ended(runtime: &Runtime, watched: JoinHandle<Vec<Sent>>) -> Vec<Sent> {
-    let ended = async { timeout(Duration::from_secs(15), watched).await };
+    let limit = Brief::DELIVERY_TIMEOUT + 2 * LATE;
+    let ended = async { timeout(limit, watched).await };
     let ended = runtime.block_on(ended).expect("no publish hangs");
     ended.expect("no panic")
 }

@@ -29,7 +29,7 @@ use tower::util::BoxCloneService;
 use uuid::Uuid;
 
 /// Less than any time limit that might be waited out in vain.
-const AT_ONCE: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::from_secs(20);
 
 fn settings() -> ConsumerSettings {
     ConsumerSettings::new("127.0.0.1:1", "group")

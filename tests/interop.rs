@@ -23,7 +23,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
 /// What stands for null in the tools' text.
 const NULL: &str = "<null>";
 /// How long a tool may run, in seconds.
-const TOOL_TIME: &str = "40";
+const TOOL_TIME: &str = "120";
 
 fn skipped(test: &str) -> bool {
     let brokers = env::var("KAFKA_BOOTSTRAP_SERVERS").unwrap_or_default();
@@ -122,7 +122,7 @@ fn kafkas_own_consumer_reads_what_we_publish() {
             "--max-messages",
             "13",
         ];
-        let args = [&args[..], &["--timeout-ms", "20000"], &formatted].concat();
+        let args = [&args[..], &["--timeout-ms", "60000"], &formatted].concat();
         let printed = tool(bed.brokers(), "console-consumer", &args, "").await;
         let (timestamps, lines): (Vec<_>, Vec<_>) = printed
             .lines()

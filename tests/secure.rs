@@ -31,7 +31,7 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 /// Less than any time limit that might be waited out in vain.
-const AT_ONCE: Duration = Duration::from_secs(10);
+const AT_ONCE: Duration = Duration::from_secs(25);
 
 const ADMIN: (&str, &str) = ("admin", "admin-secret");
 const ALICE: (&str, &str) = ("alice", "alice-secret");

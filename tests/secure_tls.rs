@@ -32,7 +32,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::task::spawn_blocking;
 
 /// Less than any time limit that might be waited out in vain.
-const AT_ONCE: Duration = Duration::from_secs(10);
+const AT_ONCE: Duration = Duration::from_secs(25);
 
 /// The brokers of a listener.
 fn brokers(listener: &str) -> String {

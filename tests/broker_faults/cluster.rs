@@ -25,13 +25,13 @@ use crate::support::Stored;
 
 pub(crate) const ALL: [i32; 3] = [1, 2, 3];
 pub(crate) const PARTITIONS: i32 = 6;
-/// How long a condition may take to come true; on a busy machine a broker starts in 20 s.
-pub(crate) const SOON: Duration = Duration::from_secs(90);
+/// How long a condition may take to come true; on a busy machine a broker starts in 90 s.
+pub(crate) const SOON: Duration = Duration::from_secs(240);
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
-/// How long the script may take, in seconds; it gives a starting broker 90.
-const SCRIPT_TIME: &str = "120";
+/// How long the script may take, in seconds; it gives a starting broker 240.
+const SCRIPT_TIME: &str = "300";
 /// For one look at the cluster.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(15);
 
 /// Prints past the test harness, which hides what a passing test prints.
 pub(crate) fn print(line: &str) {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Far less than any time limit that a shutdown might wait out in vain.
-const AT_ONCE: Duration = Duration::from_secs(10);
+const AT_ONCE: Duration = Duration::from_secs(20);
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
 #[test]

@@ -177,7 +177,7 @@ fn a_service_that_is_never_ready_does_not_hold_up_the_shutdown() {
         let service = Gated::new(CancellationToken::new(), polled.clone(), calls.clone());
         let running = bed.serve(service);
         soon("readiness is asked for", polled.cancelled()).await;
-        let summary = timeout(Duration::from_secs(10), running.stop()).await;
+        let summary = timeout(Duration::from_secs(20), running.stop()).await;
         assert_eq!(summary.expect("the drain timeout is longer").undone, []);
         assert_eq!(calls.all(), []);
         // A lane that wasn't looked at yet has committed nothing.

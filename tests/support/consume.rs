@@ -32,7 +32,7 @@ use uuid::Uuid;
 pub(crate) use self::calls::{Call, Calls, Level, is_at};
 
 /// How long a condition may take to come true.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Waits for `condition`, which `what` puts into words.
 pub(crate) async fn soon<T>(what: &str, condition: impl Future<Output = T>) -> T {
@@ -55,6 +55,7 @@ pub(crate) struct Bed {
 enum Members {
     One,
     Several,
+}
 
 enum Cluster {
     FromEnv(TestKafka),
@@ -69,7 +70,6 @@ impl Bed {
         Self::on(Cluster::FromEnv(kafka), topic.expect("a topic"), partitions)
     }
 
-    /// On an embedded cluster, to inject errors into.
     /// The same for several members, together or one after the other.
     pub(crate) async fn for_several(partitions: i32) -> Self {
         Self {
@@ -78,6 +78,7 @@ impl Bed {
         }
     }
 
+    /// On an embedded cluster, to inject errors into.
     pub(crate) async fn embedded(partitions: i32) -> Self {
         let kafka = EmbeddedKafka::start().await.expect("a cluster");
         let topic = "consume".to_owned();
@@ -94,8 +95,8 @@ impl Bed {
             group: format!("group-{}", Uuid::now_v7().simple()),
             publisher: Publisher::new(settings).expect("a publisher"),
             partitions,
-        }
             members: Members::One,
+        }
     }
 
     pub(crate) fn brokers(&self) -> &str {
@@ -112,7 +113,6 @@ impl Bed {
 
     /// Settings for the group and the topic, with a session that outlasts a busy machine's pauses.
     pub(crate) fn settings(&self) -> ConsumerSettings {
-        let settings = self.plain_settings();
         let settings = self.plain_settings();
         let settings = match (self.mock(), self.members) {
             (Some(_), Members::One) => settings
@@ -134,6 +134,7 @@ impl Bed {
 
     /// The same for the classic protocol wherever it is, with a session as short as can be.
     pub(crate) fn classic_settings(&self) -> ConsumerSettings {
+        let settings = self.plain_settings();
         match self.mock() {
             Some(_) => settings
                 .session_timeout(Duration::from_millis(1500))
@@ -248,6 +249,15 @@ pub(crate) fn committed(summary: &Summary) -> BTreeMap<i32, i64> {
     committed
         .map(|((_, one), offset)| (*one, *offset))
         .collect()
+}
+
+/// Opens a gate when nothing more is dispatched.
+pub(crate) struct OpensAtTheEnd(pub(crate) CancellationToken);
+
+impl Lifecycle for OpensAtTheEnd {
+    fn stopping(&mut self) {
+        self.0.cancel();
+    }
 }
 
 /// A consumer in a task of its own.

@@ -12,9 +12,9 @@ use rdkafka::{
 use tokio::{runtime::Runtime, time::timeout};
 use tower::ServiceExt;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 
-/// Runs a test on a runtime of its own, for a minute at the most.
+/// Runs a test on a runtime of its own, for three minutes at the most.
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = Runtime::new().expect("a runtime");
     let result = runtime.block_on(async { timeout(DEADLINE, test).await });

@@ -248,7 +248,7 @@ fn a_dead_letter_over_the_publishers_limit_points_to_its_record() {
 async fn console(brokers: &str, topic: &str, records: usize) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
     let mut command = Command::new("timeout");
-    command.args(["60", script, "tool", "console-consumer"]);
+    command.args(["120", script, "tool", "console-consumer"]);
     command.args(["--bootstrap-server", brokers, "--topic", topic]);
     command.args(["--from-beginning", "--max-messages", &records.to_string()]);
     for show in ["print.headers=true", "print.key=true"] {
