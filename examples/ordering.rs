@@ -35,7 +35,7 @@ async fn on_record(
 ) -> Result<(), BoxError> {
     let name = str::from_utf8(record.payload().unwrap_or_default())?;
     if name == "ada:1" {
-        sleep(Duration::from_millis(500)).await;
+        sleep(Duration::from_secs(2)).await;
     }
     done.send(name.to_owned())?;
     Ok(())

@@ -192,12 +192,12 @@ async fn main() -> Result<(), BoxError> {
 
     let settings = ProducerSettings::low_latency(kafka.bootstrap_servers())
         .message_id_header("message-id")
-        .delivery_timeout(Duration::from_secs(2));
+        .delivery_timeout(Duration::from_secs(5));
     let publisher = Publisher::new(settings)?;
     let stack = ServiceBuilder::new()
         .kafka_trace()
         .retry_with(
-            Backoff::constant(Duration::from_millis(100)).max_elapsed(Duration::from_secs(3)),
+            Backoff::constant(Duration::from_millis(100)).max_elapsed(Duration::from_secs(8)),
         )
         .circuit_breaker(CircuitBreakerLayer::consecutive(5, Duration::from_secs(10)))
         .service(publisher.clone());
