@@ -74,13 +74,13 @@ async fn records_enter_in_the_order_of_the_pushes_and_are_counted() {
     let id = queue.push(numbered(0).message_id("mine")).await.unwrap();
     assert_eq!(id, MessageId::from("mine"));
     push(&queue, 1..5).await;
-    let flushed = queue.flush(SECOND).await;
+    let flushed = queue.flush(HOUR).await;
     assert_eq!(numbers(&fake.calls()), ["0", "1", "2", "3", "4"]);
     assert_eq!(flushed.delivered, 3);
     assert_eq!(failed(&flushed), ["1", "3"]);
     assert!(flushed.undelivered.is_empty());
     // The next page begins anew.
-    let flushed = queue.flush(SECOND).await;
+    let flushed = queue.flush(HOUR).await;
     assert_eq!((flushed.delivered, flushed.failed.len()), (0, 0));
 }
 
@@ -88,11 +88,11 @@ async fn records_enter_in_the_order_of_the_pushes_and_are_counted() {
 async fn what_failed_can_be_taken_without_waiting() {
     let queue = Fake::new([refused(ErrorClass::Retriable), delivered()]).queue(10);
     push(&queue, 0..1).await;
-    let waited = queue.flush(SECOND).await;
+    let waited = queue.flush(HOUR).await;
     assert_eq!(failed(&waited), ["0"]);
     assert!(queue.take_failed().is_empty());
     push(&queue, 1..2).await;
-    assert_eq!(queue.close(SECOND).await.delivered, 1);
+    assert_eq!(queue.close(HOUR).await.delivered, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,7 +217,7 @@ async fn a_panic_fails_its_record_and_no_other() {
     ] {
         let queue = Panicking(place, false).queue(10);
         push(&queue, 0..2).await;
-        let flushed = queue.close(SECOND).await;
+        let flushed = queue.close(HOUR).await;
         assert_eq!(
             (flushed.delivered, failed(&flushed)),
             (1, vec!["0"]),
@@ -235,7 +235,7 @@ async fn a_stack_that_has_ended_gives_every_record_back() {
     fake.end();
     let queue = fake.queue(10);
     push(&queue, 0..2).await;
-    let flushed = queue.close(SECOND).await;
+    let flushed = queue.close(HOUR).await;
     assert_eq!(failed(&flushed), ["0", "1"]);
 }
 
