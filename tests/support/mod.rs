@@ -7,6 +7,7 @@ use kafka_tower::Publisher;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
     message::Headers,
 };
 use tokio::{runtime::Runtime, time::timeout};
@@ -81,10 +82,12 @@ fn read(brokers: &str, topic: &str) -> Vec<Stored> {
     consumer.assign(&assignment).expect("an assignment");
     let mut log = Vec::new();
     while !ends.is_empty() {
-        let Some(message) = consumer.poll(Duration::from_millis(100)) else {
-            continue;
+        let message = match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => message,
+            // A connection that ended; the client makes another one.
+            Some(Err(KafkaError::MessageConsumption(_))) | None => continue,
+            Some(Err(error)) => panic!("the log can't be read: {error}"),
         };
-        let message = message.expect("a record");
         let (partition, offset) = (message.partition(), message.offset());
         log.push(Stored {
             partition,
