@@ -1,7 +1,7 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "no test file uses all of it")]
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, thread::available_parallelism, time::Duration};
 
 use kafka_tower::Publisher;
 use rdkafka::{
@@ -10,14 +10,20 @@ use rdkafka::{
     error::KafkaError,
     message::Headers,
 };
-use tokio::{runtime::Runtime, time::timeout};
+use tokio::{runtime::Builder, time::timeout};
 use tower::ServiceExt;
 
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// Runs a test on a runtime of its own, for three minutes at the most.
+/// Runs a test on a runtime of its own, for three minutes at the most. A handler that blocks a thread
+/// leaves another one for the rest, however few cores the machine has.
 pub(crate) fn run(test: impl Future<Output = ()>) {
-    let runtime = Runtime::new().expect("a runtime");
+    let threads = available_parallelism().map_or(2, |cores| cores.get().max(2));
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let result = runtime.block_on(async { timeout(DEADLINE, test).await });
     // A hanging call in the background must not hide what went wrong.
     runtime.shutdown_background();
