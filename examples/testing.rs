@@ -134,7 +134,9 @@ async fn a_consumer_under_chaos() -> Result<(), BoxError> {
                 .delays(0.1, Duration::ZERO..=Duration::from_millis(20)),
         )
         .service(service_fn(move |record| bill(publisher.clone(), record)));
-    let consumer = kafka.settings("billing").topics(["orders"]).build()?;
+    let settings = kafka.settings("billing").topics(["orders"]);
+    // It is the only one, and no pause of a busy machine is to cost it its partitions.
+    let consumer = settings.session_timeout(Duration::from_secs(10)).build()?;
     let serve = serve(consumer, stack(letters.clone(), handler));
     let handle = serve.handle();
     let summary = serve

@@ -153,7 +153,8 @@ impl EmbeddedKafka {
     }
 
     /// Settings for a consumer for this cluster, to add topics to and whatever else. A member that was
-    /// not closed leaves its group after 1.5 s.
+    /// not closed leaves its group after 1.5 s, and so does one that a very busy machine holds up for so
+    /// long; a single one may have a longer [session](ConsumerSettings::session_timeout).
     pub fn settings(&self, group: &str) -> ConsumerSettings {
         ConsumerSettings::new(&self.bootstrap_servers, group)
             // The mock cluster lets a group wait for nearly a session at each rebalance.
