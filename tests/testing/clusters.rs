@@ -37,6 +37,12 @@ fn hasty(kafka: &EmbeddedKafka) -> Publisher {
     Publisher::new(settings.delivery_timeout(BRIEFLY)).unwrap()
 }
 
+/// For a single member, which no pause of a busy machine is to cost its partition.
+fn settings(kafka: &EmbeddedKafka) -> ConsumerSettings {
+    let settings = kafka.settings("group");
+    settings.session_timeout(Duration::from_secs(5))
+}
+
 #[test]
 fn a_topic_that_is_there_already_is_left_as_it_is() {
     run(async {
@@ -118,7 +124,7 @@ fn a_consumer_ends_in_order_though_its_cluster_is_gone() {
         let kafka = EmbeddedKafka::start().await.unwrap();
         publisher(&kafka).send(order()).await.unwrap();
         let acks = service_fn(async |_: ConsumerRecord| Ok::<_, BoxError>(()));
-        let running = Running::start(kafka.settings("group").topics(["orders"]), acks);
+        let running = Running::start(settings(&kafka).topics(["orders"]), acks);
         let drained = running.handle.drained();
         soon("it is drained", drained).await.unwrap();
         drop(kafka);
@@ -165,7 +171,7 @@ fn every_kind_of_request_fails_on_order_and_clients_get_over_it() {
                     let settings = ConsumerSettings::new(kafka.bootstrap_servers(), "group");
                     settings.set("group.protocol", "consumer")
                 }
-                _ => kafka.settings("group"),
+                _ => settings(&kafka),
             };
             let running = Running::start(settings.topics(["orders"]), acks);
             // The cluster's own has begun before the order was given.
