@@ -355,7 +355,9 @@ fn each_call_that_ends_starts_the_time_anew() {
         let ended = Instant::now();
         gate.add_permits(1);
         let anew = |one: &kafka_tower::PartitionStatus| {
-            one.busy_for.is_some_and(|busy| busy <= ended.elapsed())
+            // The first one was busy for longer than this already.
+            let since = ended.elapsed() + Duration::from_secs(1);
+            one.busy_for.is_some_and(|busy| busy < since)
         };
         running.status(0, "the next call", anew).await;
         gate.add_permits(1);
