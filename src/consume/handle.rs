@@ -139,7 +139,10 @@ impl ConsumerHandle {
     /// Goes on at another offset: lets what runs finish within the
     /// [`drain_timeout`](crate::ConsumerSettings::drain_timeout), drops what waits, and commits the
     /// new offset, be it before or behind the old one. Of several seeks at once the last counts. A
-    /// paused partition stays paused, and a negative offset is 0.
+    /// paused partition stays paused.
+    ///
+    /// For an offset that the partition doesn't hold, any more or yet, it is the nearest that it does:
+    /// 0 is its first record, and `i64::MAX` its end.
     ///
     /// # Errors
     ///

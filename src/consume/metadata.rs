@@ -16,15 +16,29 @@ pub(super) struct Metadata {
     /// The owner goes on, and has begun nothing behind this offset; `None`: it ended, and said so.
     pub(super) running_to: Option<i64>,
     pub(super) attempts: Attempts,
+    /// The fencing number of the owner.
+    pub(super) owner: i64,
 }
 
+/// How many owners the number of a generation leaves room for.
+const OWNERS: i64 = 1_000_000;
+
 impl Metadata {
+    /// The fencing number of the next owner, of this generation of the group.
+    pub(super) fn next_owner(&self, generation: i64) -> i64 {
+        let first = generation.saturating_mul(OWNERS);
+        first.max(self.owner.saturating_add(1))
+    }
+
     /// Text for the offset `base`. Offsets are written relative to it, the oldest first, and what
     /// doesn't fit is left out.
     pub(super) fn encode(&self, base: i64) -> String {
         let mut text = VERSION.to_owned();
         if let Some(to) = self.running_to {
             let _ = write!(text, ";r{}", to - base);
+        }
+        if self.owner > 0 {
+            let _ = write!(text, ";o{}", self.owner);
         }
         if let Some((from, to)) = self.attempts.trial {
             let _ = write!(text, ";t{}+{}", from - base, to - from);
@@ -57,6 +71,7 @@ impl Metadata {
             let (kind, value) = field.split_at_checked(1)?;
             match kind {
                 "r" => metadata.running_to = Some(base.checked_add(value.parse().ok()?)?),
+                "o" => metadata.owner = value.parse().ok()?,
                 "t" => {
                     let (from, length) = value.split_once('+')?;
                     let from = base.checked_add(from.parse().ok()?)?;
@@ -98,13 +113,28 @@ mod tests {
                 made: [(103, 2), (117, 1)].into(),
                 trial: Some((103, 104)),
             },
+            owner: 7_000_001,
         }
+    }
+
+    #[test]
+    fn each_owner_has_a_higher_number() {
+        let after = |owner| Metadata {
+            owner,
+            ..Metadata::default()
+        };
+        assert_eq!(Metadata::default().next_owner(7), 7_000_000);
+        assert_eq!(after(6_000_412).next_owner(7), 7_000_000);
+        assert_eq!(after(7_000_000).next_owner(7), 7_000_001);
+        // It hasn't heard of the generation yet.
+        assert_eq!(after(7_000_000).next_owner(6), 7_000_001);
+        assert_eq!(after(i64::MAX).next_owner(i64::MAX), i64::MAX);
     }
 
     #[test]
     fn it_is_short_text_relative_to_its_offset() {
         let text = metadata().encode(100);
-        assert_eq!(text, "kt1;r80;t3+1;a3x2,17x1");
+        assert_eq!(text, "kt1;r80;o7000001;t3+1;a3x2,17x1");
         assert_eq!(Metadata::decode(text.as_bytes(), 100), metadata());
         assert_eq!(Metadata::default().encode(7), "kt1");
     }
@@ -118,7 +148,7 @@ mod tests {
         assert_eq!(ended.caution(100), None);
         let idle = Metadata {
             running_to: Some(100),
-            attempts: Attempts::default(),
+            ..Metadata::default()
         };
         assert_eq!(idle.caution(100), None);
         let caution = metadata().caution(100);
@@ -147,6 +177,7 @@ mod tests {
         fn what_was_written_is_read(
             base in 0..i64::MAX / 2,
             ahead in proptest::option::of(0..1_000_000_i64),
+            owner in 0..i64::MAX,
             made in proptest::collection::btree_map(0..1_000_000_i64, 1..u32::MAX, 0..50),
         ) {
             let written = Metadata {
@@ -155,6 +186,7 @@ mod tests {
                     made: made.into_iter().map(|(ahead, made)| (base + ahead, made)).collect(),
                     trial: None,
                 },
+                owner,
             };
             prop_assert_eq!(Metadata::decode(written.encode(base).as_bytes(), base), written);
         }

@@ -133,6 +133,8 @@ impl ProducerSettings {
             .without_message_id_header()
             .linger(Duration::ZERO)
             .delivery_timeout(Duration::from_secs(30))
+            // Before that, so that a topic that doesn't exist is told as such.
+            .set("topic.metadata.propagation.max.ms", "20000")
             .set("socket.nagle.disable", "true")
     }
 
@@ -392,4 +394,25 @@ pub(super) struct Checked {
 /// As librdkafka reads a boolean.
 fn is_true(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "true" | "t" | "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_does_not_exist_is_told_before_its_records_time_out() {
+        for preset in [
+            ProducerSettings::high_reliability,
+            ProducerSettings::high_throughput,
+            ProducerSettings::low_latency,
+        ] {
+            let settings = preset("127.0.0.1:1");
+            let told = settings.number("topic.metadata.propagation.max.ms");
+            let times_out = settings
+                .number("message.timeout.ms")
+                .expect("every preset says so");
+            assert!(told.unwrap_or(30_000.0) < times_out, "{settings:?}");
+        }
+    }
 }

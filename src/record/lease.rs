@@ -57,10 +57,14 @@ impl Lease {
         self.0.lost.cancelled().await;
     }
 
-    /// The generation of the consumer group (its member's epoch with `group.protocol=consumer`) in
-    /// which the partition was assigned. Later owners of a partition have a higher one, so a store
-    /// that remembers the highest number it has seen for a partition can refuse those below. 0
-    /// where it isn't known.
+    /// A number that later owners of a partition have a higher one of, so that a store that remembers
+    /// the highest it has seen for a partition can refuse those below. 0 where it isn't known.
+    ///
+    /// It is the generation of the consumer group (its member's epoch with `group.protocol=consumer`)
+    /// in which the partition was assigned, times a million, and the owners before in that
+    /// generation: a static member takes over from its former self without a new one. Those are
+    /// counted in the metadata of the group's offsets; brokers that refuse it
+    /// (`offset.metadata.max.bytes` below its default) leave such owners with the same number.
     #[must_use]
     pub fn fencing_number(&self) -> i64 {
         self.0.number

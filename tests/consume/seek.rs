@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{future::join_all, join};
-use kafka_tower::{ConsumerRecord, Outcome, Undone};
+use kafka_tower::{ConsumerRecord, OffsetReset, Outcome, ProducerRecord, Undone};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -223,11 +223,40 @@ fn a_seek_may_go_anywhere() {
         let calls = Calls::default();
         let running = Running::start(bed.settings(), calls.acking());
         running.status(0, "it is done", is_done).await;
-        // Behind the end: `auto.offset.reset` decides, which is the beginning here.
+        // Wherever `auto.offset.reset` would go, which is the beginning here.
         let sought = running.handle.seek(&bed.topic, 0, i64::MAX).await;
         sought.expect("it is assigned");
-        calls.reach(20).await;
+        bed.fill(2).await;
+        calls.reach(12).await;
+        let sought = running.handle.seek(&bed.topic, 0, i64::MIN).await;
+        sought.expect("it is assigned");
+        calls.reach(24).await;
         running.stop().await;
-        assert_eq!(calls.offsets(0), Vec::from_iter((0..10).chain(0..10)));
+        assert_eq!(calls.offsets(0), Vec::from_iter((0..12).chain(0..12)));
+    });
+}
+
+#[test]
+fn a_seek_to_what_is_gone_goes_to_the_first_record_that_is_there() {
+    run(async {
+        // It keeps 5 MB of a partition.
+        let bed = Bed::embedded(1).await;
+        for _ in 0..8 {
+            let record = ProducerRecord::to(bed.topic.as_str()).payload(vec![0; 900_000]);
+            bed.send(record).await;
+        }
+        let calls = Calls::default();
+        let settings = bed.settings().offset_reset(OffsetReset::Latest);
+        let running = Running::start(settings, calls.acking());
+        running
+            .status(0, "it is at the end", |one| one.end == Some(8))
+            .await;
+        let sought = running.handle.seek(&bed.topic, 0, 0).await;
+        sought.expect("it is assigned");
+        calls.of(0, 7).await;
+        running.stop().await;
+        let offsets = calls.offsets(0);
+        assert_eq!(offsets, Vec::from_iter(offsets[0]..8));
+        assert!(offsets[0] > 0, "nothing was gone");
     });
 }

@@ -1,15 +1,23 @@
 //! Static members: a restart within the session is no rebalance.
 
 use std::{
-    future::ready,
+    future::{pending, ready},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering::SeqCst},
     },
 };
 
-use kafka_tower::ConsumerSettings;
-use tokio::task::yield_now;
+use kafka_tower::{
+    App, BoxError, ConsumerRecord, ConsumerSettings, Lease, Lifecycle, ServeError, Undone,
+    testing::Request,
+};
+use tokio::{
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+    task::yield_now,
+};
+use tokio_util::sync::CancellationToken;
+use tower::service_fn;
 
 use crate::{
     bed::{Bed, Calls, Running, is_done, soon},
@@ -27,7 +35,7 @@ fn restarts(settings: fn(&Bed) -> ConsumerSettings, late: i64) {
             return;
         }
         let logs = logs();
-        // Of the last record's assignment.
+        // The fencing number of the last record.
         let generation = Arc::new(AtomicI64::new(-1));
         let member = |name: &str, calls: &Calls| {
             let (is_second, generation) = (name == "second", Arc::clone(&generation));
@@ -81,6 +89,9 @@ fn restarts(settings: fn(&Bed) -> ConsumerSettings, late: i64) {
         assert_eq!(comes.offsets(moved), [5, 6, 7, 8, 9]);
         assert_eq!(comes.offsets(kept), [0_i64; 0]);
         let after = generation.load(SeqCst);
+        assert!(after > before, "{after} after {before}");
+        // Of which a generation has a million.
+        let [before, after] = [before, after].map(|number| number / 1_000_000);
         assert!(
             (before..=before + late).contains(&after),
             "{after} after {before}"
@@ -109,4 +120,104 @@ fn a_static_member_that_restarts_gets_what_it_had_with_the_consumer_protocol() {
         |bed| bed.plain_settings().set("group.protocol", "consumer"),
         1,
     );
+}
+
+/// What became of a member's partitions.
+#[derive(Clone, Default)]
+struct Lost(Arc<Mutex<Vec<(String, i32)>>>);
+
+impl Lifecycle for Lost {
+    fn revoked(&mut self, partitions: &[(String, i32)]) {
+        panic!("{partitions:?} were taken away");
+    }
+
+    fn lost(&mut self, partitions: &[(String, i32)]) {
+        self.0
+            .lock()
+            .expect("no panic")
+            .extend_from_slice(partitions);
+    }
+}
+
+/// A handler that hands its lease on and never ends.
+fn endless(leases: &UnboundedSender<Lease>, dropped: &CancellationToken) -> impl App + use<> {
+    let (leases, dropped) = (leases.clone(), dropped.clone());
+    service_fn(move |record: ConsumerRecord| {
+        let sent = leases.send(record.lease().clone());
+        sent.expect("somebody waits for it");
+        let guard = dropped.clone().drop_guard();
+        async move {
+            let _guard = guard;
+            pending::<Result<(), BoxError>>().await
+        }
+    })
+}
+
+async fn is_fenced(running: Running, lease: &Lease, dropped: &CancellationToken, lost: &Lost) {
+    soon("its lease ends", lease.lost()).await;
+    soon("its call is dropped", dropped.cancelled()).await;
+    let error = running.end().await.expect_err("it is fenced");
+    let ServeError::Client { code, summary, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(code, Some(82), "fenced instance id");
+    let undone = Vec::from_iter(
+        summary
+            .undone
+            .iter()
+            .map(|(.., offset, why)| (*offset, *why)),
+    );
+    assert_eq!(undone, [(0, Undone::Lost)]);
+    let lost = lost.0.lock().expect("no panic");
+    assert_eq!(lost.len(), 1, "{lost:?}");
+}
+
+#[test]
+fn who_is_fenced_has_lost_its_partitions() {
+    run(async {
+        let bed = Bed::embedded(1).await;
+        let kafka = bed.mock().expect("an embedded cluster");
+        bed.fill(1).await;
+        let (leases, mut leased) = unbounded_channel();
+        let (dropped, lost) = (CancellationToken::new(), Lost::default());
+        let settings = bed.settings().group_instance_id("one");
+        let service = endless(&leases, &dropped);
+        let running = Running::start_with(settings, service, |serve| {
+            serve.with_lifecycle(lost.clone())
+        });
+        let lease = leased.recv().await.expect("a record");
+        kafka.fail_next(Request::Heartbeat, 1, 82);
+        is_fenced(running, &lease, &dropped, &lost).await;
+    });
+}
+
+#[test]
+fn who_takes_the_place_of_its_former_self_has_a_higher_number() {
+    run(async {
+        let bed = Bed::for_several(1).await;
+        if bed.mock().is_some() {
+            println!("skipped: it takes a real cluster in KAFKA_BOOTSTRAP_SERVERS");
+            return;
+        }
+        bed.fill(1).await;
+        let (leases, mut leased) = unbounded_channel();
+        let settings = || bed.settings().group_instance_id("one");
+        let mut before: Option<(Running, Lease, CancellationToken, Lost)> = None;
+        for _ in 0..3 {
+            let (dropped, lost) = (CancellationToken::new(), Lost::default());
+            let service = endless(&leases, &dropped);
+            let running = Running::start_with(settings(), service, |serve| {
+                serve.with_lifecycle(lost.clone())
+            });
+            let lease = soon("a record", leased.recv()).await.expect("a record");
+            if let Some((running, former, dropped, lost)) = before {
+                is_fenced(running, &former, &dropped, &lost).await;
+                let numbers = (former.fencing_number(), lease.fencing_number());
+                assert!(numbers.0 < numbers.1, "{numbers:?}");
+                assert!(lease.is_held());
+            }
+            before = Some((running, lease, dropped, lost));
+        }
+        drop(before);
+    });
 }

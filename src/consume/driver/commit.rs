@@ -121,6 +121,7 @@ impl Lane {
                 .running
                 .then_some(begun.max(wanted.offset).saturating_add(ahead)),
             attempts,
+            owner: self.origin.lease.fencing_number(),
         }
     }
 }

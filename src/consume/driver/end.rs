@@ -45,6 +45,14 @@ impl End {
         })
     }
 
+    fn is_fenced(&self) -> bool {
+        const FENCED: i32 = RDKafkaErrorCode::FencedInstanceId as i32;
+        let Self::Failed(ServeError::Client { code, .. }) = self else {
+            return false;
+        };
+        *code == Some(FENCED)
+    }
+
     pub(super) fn client(code: impl Into<Option<i32>>, reason: &str, class: ErrorClass) -> Self {
         Self::Failed(ServeError::Client {
             code: code.into(),
@@ -66,6 +74,9 @@ impl Driver {
     /// found while draining.
     pub(super) fn end(&mut self, end: End) {
         self.stop_all_lanes();
+        if end.is_fenced() {
+            self.lose_to_another_self();
+        }
         if self.end.is_none() {
             tracing::info!(
                 target: "kafka_tower", running = self.running(), time = ?self.limits.drain,

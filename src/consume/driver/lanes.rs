@@ -9,7 +9,7 @@ use super::{
     written::{Mark, Written},
 };
 use crate::{
-    client::native::{member, queue::PartitionQueue},
+    client::native::queue::PartitionQueue,
     consume::{
         dispatch::{Event, NewLane, Order},
         engine::{News, Opening, Progress},
@@ -75,11 +75,11 @@ impl Driver {
         partition: i32,
         start: Option<i64>,
         known: &Metadata,
+        lease: Lease,
     ) {
         let topic: Arc<str> = topic.into();
         self.generation += 1;
         let generation = self.generation;
-        let lease = Lease::new(member::generation(&self.consumer).unwrap_or(0));
         let origin = Arc::new(Origin::new(Arc::clone(&topic), partition, lease));
         let progress = Arc::new(Progress::new(known.attempts.made.clone()));
         let bell = Arc::new(self.unread.bell(generation, Arc::clone(&progress)));

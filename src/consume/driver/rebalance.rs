@@ -19,6 +19,7 @@ use crate::{
         member,
     },
     consume::{lifecycle::Moment, metadata::Metadata, summary::Undone},
+    record::Lease,
 };
 
 /// How long the group's coordinator may take to say what was committed. Without an answer
@@ -91,6 +92,7 @@ impl Driver {
         // read them.
         if self.end.is_none() && !partitions.is_empty() {
             let mut committed = self.ask_committed(partitions);
+            let generation = member::generation(&self.consumer);
             self.close_lanes(partitions.clone(), Some(Undone::Lost));
             for (topic, partition) in partitions {
                 let (start, known) = match committed.remove(&(topic.clone(), *partition)) {
@@ -107,7 +109,8 @@ impl Driver {
                         (None, Metadata::default())
                     }
                 };
-                self.open_lane(topic, *partition, start, &known);
+                let lease = Lease::new(generation.map_or(0, |one| known.next_owner(one)));
+                self.open_lane(topic, *partition, start, &known, lease);
             }
             self.hooks.tell(Moment::Assigned(partitions.clone()));
         }
@@ -232,13 +235,29 @@ impl Driver {
         }
     }
 
-    /// Closes every lane at the end, and learns what they left undone.
-    pub(super) fn close_all_lanes(&mut self) {
-        self.answer_open_rebalances();
+    fn all_owned(&self) -> Partitions {
         let owned = self.owned.keys();
         let mut owned = Vec::from_iter(owned.map(|(topic, number)| (topic.to_string(), *number)));
         owned.sort_unstable();
-        self.close_lanes(owned, None);
+        owned
+    }
+
+    /// Another process has taken the place of this static member, and reads its partitions.
+    pub(super) fn lose_to_another_self(&mut self) {
+        let partitions = self.all_owned();
+        if !partitions.is_empty() {
+            tracing::warn!(
+                target: "kafka_tower", ?partitions,
+                "lost: another process has joined by the same `group.instance.id`; nothing more is committed for them"
+            );
+            self.close_lanes(partitions, Some(Undone::Lost));
+        }
+    }
+
+    /// Closes every lane at the end, and learns what they left undone.
+    pub(super) fn close_all_lanes(&mut self) {
+        self.answer_open_rebalances();
+        self.close_lanes(self.all_owned(), None);
         let deadline = Instant::now() + CANCEL_GRACE;
         while !self.closing.is_empty() && Instant::now() < deadline {
             std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));

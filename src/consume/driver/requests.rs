@@ -14,6 +14,7 @@ use crate::{
         summary::Undone,
     },
     error::ErrorClass,
+    record::Lease,
 };
 
 /// How long librdkafka may take to go to another offset.
@@ -103,11 +104,14 @@ impl Driver {
             return;
         }
         let (topic, partition) = (lane.origin.topic.clone(), lane.origin.partition);
-        let paused = lane.paused;
+        let (paused, lane_number) = (lane.paused, lane.origin.lease.fencing_number());
         // While the lane is stopped nobody reads its queue, so that it stays as it is until then.
+        let held = self.consumer.fetch_watermarks(&topic, partition, SEEK_TIME);
+        // Beyond what the partition holds `offset_reset` would say where it goes on.
+        let offset = held.map_or(seek.offset, |(low, end)| seek.offset.min(end).max(low));
         let sought = self
             .consumer
-            .seek(&topic, partition, Offset::Offset(seek.offset), SEEK_TIME);
+            .seek(&topic, partition, Offset::Offset(offset), SEEK_TIME);
         if sought.is_err() && Instant::now() < seek.until + SEEK_TIME {
             // librdkafka seeks only where it has begun to fetch, which it does soon.
             self.seeks.push(seek);
@@ -116,16 +120,14 @@ impl Driver {
         if let Err(error) = sought {
             self.close_lanes(vec![(topic.as_ref().to_owned(), partition)], None);
             // What was fetched and not handled is gone with the lane: only a new start finds it.
-            let reason = format!(
-                "seeking {topic}/{partition} to {} failed: {error}",
-                seek.offset
-            );
+            let reason = format!("seeking {topic}/{partition} to {offset} failed: {error}");
             self.end(End::client(None, &reason, ErrorClass::Retriable));
             return;
         }
-        // It stays assigned, so nobody is told.
+        // It stays assigned, so nobody is told, and it is the same owner.
+        let lease = Lease::new(lane_number);
         self.close_lane(&topic, partition, None);
-        self.open_lane(&topic, partition, Some(seek.offset), &Metadata::default());
+        self.open_lane(&topic, partition, Some(offset), &Metadata::default(), lease);
         if paused && let Some(generation) = self.generation_of(&topic, partition) {
             self.pause_lane(generation, true, None);
         }
