@@ -487,3 +487,23 @@ fn of_several_consumers_each_counts() {
         running.stop().await;
     });
 }
+
+#[test]
+fn a_consumer_that_has_failed_is_to_be_restarted_and_one_that_was_stopped_is_not() {
+    run(async {
+        let bed = Bed::for_several(1).await;
+        bed.fill(1).await;
+        let fails = service_fn(async |_: ConsumerRecord| Err::<(), BoxError>("broken".into()));
+        let running = bed.serve(fails);
+        let health = Health::from(running.handle.clone());
+        running.end().await.expect_err("a failure");
+        let (status, answer) = ask(health, "/livez").await;
+        assert_eq!(status, 503);
+        assert_eq!(reason(&answer), "consumer has ended with an error");
+
+        let running = bed.serve(Calls::default().acking());
+        let health = Health::from(running.handle.clone());
+        running.stop().await;
+        assert_eq!(ask(health, "/livez").await.0, 200);
+    });
+}

@@ -4,7 +4,11 @@ use std::{
     convert::Infallible,
     future::{Future, pending},
     pin::Pin,
-    sync::{Arc, atomic::AtomicBool, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -191,6 +195,7 @@ async fn all(
             let bug = "its thread panicked, which is a bug in kafka-tower";
             Err(thread_error(bug.to_owned()))
         });
+        member.control.meters.failed.fetch_or(result.is_err(), Relaxed);
         shutdown();
         if timeout(LEAVE_TIME, member.left).await.is_err() {
             tracing::warn!(target: "kafka_tower", "leaving the group takes long; not waiting for it");

@@ -53,6 +53,8 @@ pub struct ConsumerStats {
     /// Whether brokers can be reached, as far as is known: `None` before the first answer, `false` while
     /// a member has lost all of them.
     pub brokers_reachable: Option<bool>,
+    /// Whether it has ended, with an error.
+    pub failed: bool,
 }
 
 impl ConsumerStats {
@@ -79,6 +81,7 @@ impl ConsumerStats {
         self.members += other.members;
         self.members_assigned += other.members_assigned;
         self.since_poll = self.since_poll.max(other.since_poll);
+        self.failed |= other.failed;
     }
 }
 
@@ -96,6 +99,7 @@ pub(super) struct Meters {
     polled_at: AtomicU64,
     brokers: AtomicU8,
     assigned: AtomicBool,
+    pub(super) failed: AtomicBool,
 }
 
 /// A number that grows.
@@ -128,6 +132,7 @@ impl Meters {
             polled_at: AtomicU64::new(0),
             brokers: AtomicU8::new(UNKNOWN),
             assigned: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
         }
     }
 
@@ -142,6 +147,7 @@ impl Meters {
             members_assigned: usize::from(since_poll.is_some() && self.is_assigned()),
             since_poll,
             brokers_reachable: since_poll.and_then(|_| self.brokers_reachable()),
+            failed: self.failed.load(Relaxed),
             ..ConsumerStats::default()
         };
         for counts in &self.counts {

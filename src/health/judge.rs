@@ -61,6 +61,9 @@ pub(super) fn not_live(
     stuck_after: Duration,
 ) -> Vec<String> {
     let mut reasons = Vec::new();
+    if stats.failed {
+        reasons.push(format!("{name} has ended with an error"));
+    }
     if let Some(time) = stats.since_poll.filter(|time| *time >= POLLS) {
         reasons.push(format!("{name} has not polled for {} s", time.as_secs()));
     }
@@ -123,6 +126,7 @@ pub(super) fn consumer(
         "members_assigned": stats.members_assigned,
         "seconds_since_poll": stats.since_poll.map(seconds),
         "brokers_reachable": stats.brokers_reachable,
+        "failed": stats.failed,
         "rebalances": stats.rebalances,
         "partitions": partitions.collect::<Vec<_>>(),
     })
@@ -244,6 +248,18 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_helps_who_has_failed_and_not_who_has_stopped() {
+        let ended = ConsumerStats::default();
+        assert_eq!(not_live("shop", &ended, &[], LIMIT), [""; 0]);
+        let failed = ConsumerStats {
+            failed: true,
+            ..ended
+        };
+        let reasons = not_live("shop", &failed, &[], LIMIT);
+        assert_eq!(reasons, ["shop has ended with an error"]);
+    }
+
+    #[test]
     fn nobody_is_restarted_because_brokers_are_away() {
         let live = |brokers| not_live("shop", &polled(0, brokers), &[busy(60)], LIMIT).is_empty();
         assert!(live(Some(false)));
@@ -296,6 +312,7 @@ mod tests {
             "members_assigned": 1,
             "seconds_since_poll": 3.0,
             "brokers_reachable": true,
+            "failed": false,
             "rebalances": 1,
             "partitions": [{
                 "topic": "orders",

@@ -1,7 +1,7 @@
 //! How consumers are, over HTTP: `/livez`, `/readyz` and `/metrics` as an axum router. Feature `axum`.
 //!
-//! * `/livez` fails (503) where a restart may help: a consumer no longer polls, or a partition is *stuck*:
-//!   calls run, and none has ended for [`stuck_after`](Health::stuck_after). One that is slow isn't stuck,
+//! * `/livez` fails (503) where a restart may help: a consumer has ended with an error, which doesn't end
+//!   the process by itself, or it no longer polls, or a partition is *stuck*: calls run, and none has ended for [`stuck_after`](Health::stuck_after). One that is slow isn't stuck,
 //!   and neither is one that waits: for a retry, for a service that isn't ready, or paused. Being stuck
 //!   doesn't count while no broker can be reached: what runs may wait for them.
 //! * `/readyz` fails while a consumer doesn't run (not yet, or no more), before its group has given it
