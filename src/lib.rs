@@ -127,4 +127,6 @@ mod documents {
     struct Testing;
     #[doc = include_str!("../docs/guide/operations.md")]
     struct Operations;
+    #[doc = include_str!("../docs/from-rdkafka.md")]
+    struct FromRdkafka;
 }
