@@ -15,9 +15,9 @@ use crate::{
 ///
 /// Made for first steps and fast tests. It knows producing, idempotence, transactions, groups and
 /// commits; it keeps everything in memory, 5 MB or 100 000 records of each partition (older ones are
-/// dropped), and it filters no aborted transactions. Topics that are asked for come into being with
-/// four partitions. What it can't show, show on a real cluster: see
-/// [`TestKafka`](super::TestKafka).
+/// dropped), and it filters no aborted transactions. A topic that is published to comes into being with
+/// four partitions; one that is only subscribed to doesn't. What it can't show, show on a real cluster:
+/// see [`TestKafka`](super::TestKafka).
 ///
 /// Dropping it ends the brokers and blocks until they have ended, some milliseconds.
 ///
@@ -108,7 +108,7 @@ impl EmbeddedKafka {
         &self.bootstrap_servers
     }
 
-    /// Creates a topic. Without, a topic that is asked for has four partitions.
+    /// Creates a topic. Without, a topic that is published to has four partitions.
     ///
     /// # Errors
     ///
