@@ -69,7 +69,20 @@ pub(crate) fn spans(topic: &str) -> Vec<SpanData> {
         let name = attributes(span).remove("messaging.destination.name");
         name.as_deref() == Some(topic)
     };
-    all.into_iter().filter(of_topic).collect()
+    let spans: Vec<_> = all.into_iter().filter(of_topic).collect();
+    spans.iter().for_each(assert_no_key_is_there_twice);
+    spans
+}
+
+/// OTLP forbids that, of spans and of their events.
+#[track_caller]
+fn assert_no_key_is_there_twice(span: &SpanData) {
+    let events = span.events.iter().map(|event| &event.attributes);
+    for attributes in events.chain([&span.attributes]) {
+        let mut keys: Vec<_> = attributes.iter().map(|one| one.key.as_str()).collect();
+        keys.sort_unstable();
+        assert!(keys.is_sorted_by(|a, b| a < b), "{}: {keys:?}", span.name);
+    }
 }
 
 /// The only one.

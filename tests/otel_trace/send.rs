@@ -131,7 +131,8 @@ async fn a_failure_is_an_error_of_the_span_and_shows_no_message() {
     let answers = [too_large(), refused(ErrorClass::Unavailable)];
     let stack = TraceLayer::new().layer(Fake::new(answers));
     for _ in 0..2 {
-        let failed = stack.clone().oneshot(record(&topic).message_id("m")).await;
+        let record = record(&topic).partition(3).message_id("m");
+        let failed = stack.clone().oneshot(record).await;
         failed.unwrap_err();
     }
     let [first, second] = &spans(&topic)[..] else {
@@ -145,6 +146,7 @@ async fn a_failure_is_an_error_of_the_span_and_shows_no_message() {
             ("messaging.operation.name", "send"),
             ("messaging.operation.type", "send"),
             ("messaging.destination.name", &topic),
+            ("messaging.destination.partition.id", "3"),
             ("messaging.message.id", "m"),
             ("kafka_tower.attempt", "1"),
             ("kafka_tower.outcome", "failed"),

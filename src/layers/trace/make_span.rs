@@ -1,4 +1,4 @@
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use tracing::{
     Level, Span,
@@ -8,7 +8,7 @@ use tracing::{
 };
 
 use crate::{
-    record::{MatchedRoute, ProducerRecord, Record, RecordView, Side},
+    record::{MatchedRoute, Record, RecordView, Side},
     telemetry::{
         semconv::{SYSTEM_KAFKA, SemConv, attribute, operation, operation_type},
         target,
@@ -125,7 +125,8 @@ impl Default for DefaultMakeSpan {
 macro_rules! record_span {
     (
         $maker:ident, $record:ident, $level:expr, $version:expr,
-        $target:expr, [$($parent:tt)*], $name:expr, $kind:literal, $type:expr, $group:expr, $attempt:expr
+        $target:expr, [$($parent:tt)*], $name:expr, $kind:literal, $type:expr,
+        $partition:expr, $id:expr, $group:expr, $attempt:expr
     ) => {{
         let view = $record.view();
         let route = $record.extensions().get::<MatchedRoute>().map(MatchedRoute::as_str);
@@ -140,7 +141,7 @@ macro_rules! record_span {
             { attribute::OPERATION_TYPE } = $type,
             { attribute::DESTINATION_NAME } = view.topic,
             { attribute::DESTINATION_TEMPLATE } = route,
-            { attribute::DESTINATION_PARTITION_ID } = view.partition.map(field::display),
+            { attribute::DESTINATION_PARTITION_ID } = $partition,
             { attribute::CONSUMER_GROUP_NAME } = $group,
             { attribute::CLIENT_ID } = $maker.client_id.as_deref(),
             { attribute::SERVER_ADDRESS } = $maker.server.as_ref().map(|(host, _)| &**host),
@@ -148,7 +149,7 @@ macro_rules! record_span {
             { $version.kafka_offset() } = view.offset,
             { $version.kafka_message_key() } = $maker.key(&view),
             { $version.kafka_message_tombstone() } = view.payload.is_none().then_some(true),
-            { attribute::MESSAGE_ID } = message_id($record).map(field::display),
+            { attribute::MESSAGE_ID } = $id,
             { attribute::MESSAGE_BODY_SIZE } = $maker.body_size(&view),
             { attribute::ATTEMPT } = $attempt,
             { attribute::OUTCOME } = Empty,
@@ -162,12 +163,16 @@ macro_rules! span_at {
         match R::SIDE {
             Side::Publish => record_span!(
                 $maker, $record, $level, $version, target::SEND, [],
-                operation::SEND, "producer", operation_type::SEND, None::<&str>, Empty
+                operation::SEND, "producer", operation_type::SEND,
+                // Known for sure at the end: an exporter would show what is recorded again twice.
+                Empty, Empty, None::<&str>, Empty
             ),
             Side::Consume => record_span!(
                 $maker, $record, $level, $version, target::PROCESS, [parent: None,],
-                operation::PROCESS, "consumer", operation_type::PROCESS, $maker.group.as_deref(),
-                i64::from($record.view().attempt)
+                operation::PROCESS, "consumer", operation_type::PROCESS,
+                $record.view().partition.map(field::display),
+                message_id(&$record.view()).map(field::display),
+                $maker.group.as_deref(), i64::from($record.view().attempt)
             ),
         }
     };
@@ -196,13 +201,9 @@ impl<R: Record> MakeSpan<R> for DefaultMakeSpan {
     }
 }
 
-/// The record's own id, or the one in its headers.
-fn message_id<R: Record>(record: &R) -> Option<String> {
-    let any: &dyn Any = record;
-    if let Some(record) = any.downcast_ref::<ProducerRecord>() {
-        return record.message_id.as_ref().map(ToString::to_string);
-    }
-    let id = record.view().headers.get(MESSAGE_ID_HEADER)?;
+/// The id that a consumed record has in its headers.
+fn message_id<'a>(record: &RecordView<'a>) -> Option<&'a str> {
+    let id = record.headers.get(MESSAGE_ID_HEADER)?;
     let id = Some(id).filter(|id| id.len() <= MESSAGE_ID_BYTES)?;
-    std::str::from_utf8(id).ok().map(str::to_owned)
+    std::str::from_utf8(id).ok()
 }

@@ -72,9 +72,12 @@ impl DefaultOnFailure {
 impl OnFailure<ProducerRecord> for DefaultOnFailure {
     fn on_failure(&self, error: &PublishError, _: Duration, span: &Span) {
         self.record(error, span);
-        let id = error.record().and_then(|record| record.message_id.as_ref());
-        if let Some(id) = id {
+        let record = error.record();
+        if let Some(id) = record.and_then(|record| record.message_id.as_ref()) {
             span.record(attribute::MESSAGE_ID, display(id));
+        }
+        if let Some(partition) = record.and_then(|record| record.partition) {
+            span.record(attribute::DESTINATION_PARTITION_ID, display(partition));
         }
         let attempts = find_error(error).map_or(1, RetryError::attempts);
         span.record(attribute::ATTEMPT, i64::from(attempts));
