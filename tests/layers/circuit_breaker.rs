@@ -13,9 +13,12 @@ use kafka_tower::{
 };
 use tokio::time::{Instant, advance};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tracing::subscriber::set_default;
+use tracing_subscriber::fmt;
 
 use crate::{
     bed::{Bed, Calls, Level, soon},
+    capture::Logs,
     fake::{Fake, Handled, Published, delivered, order, read, refused},
     support::run,
 };
@@ -37,6 +40,29 @@ async fn call<R: Record, S: Service<R>>(
 
 fn down() -> Handled {
     Err("down".into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_says_why_a_circuit_opened_and_for_which_topic_but_no_key() {
+    let logs = Logs::default();
+    let writer = logs.clone();
+    let subscriber = fmt().with_ansi(false).with_writer(move || writer.clone());
+    let _default = set_default(subscriber.finish());
+    let opened = "a circuit opened: too many calls failed";
+    let topic = read(1).topic().to_owned();
+    let fake = Fake::new([down(), Ok(Outcome::Retry { after: None }), Ok(Outcome::Ack)]);
+    let mut service = breaker(1).per_key().layer(fake.handle());
+    let keyed = || ConsumerRecord::builder(topic.as_str(), 3, 7).key("secret");
+    for _ in 0..3 {
+        let _ = call(&mut service, keyed().build()).await;
+        advance(SECOND).await;
+    }
+    let of_topic = [&*format!("topic=\"{topic}\""), "partition=3"];
+    let count = |parts: &[&str]| logs.count(&[&of_topic, parts].concat());
+    assert_eq!(count(&["WARN", opened, "error=\"down\"", "open_for=1s"]), 1);
+    assert_eq!(count(&["WARN", opened, "error=\"the answer asks"]), 1);
+    assert_eq!(count(&["WARN", "a circuit closed: the probe succeeded"]), 1);
+    assert_eq!(logs.count(&["secret"]), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,6 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
-use tracing::warn;
 
 use super::window::Window;
 
@@ -67,6 +66,14 @@ pub(super) enum Sign {
     Success,
     Failure,
     Nothing,
+}
+
+/// What a call changed, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// For so long.
+    Opened(Duration),
+    Closed,
 }
 
 #[derive(Debug)]
@@ -154,26 +161,27 @@ impl Circuit {
     }
 
     /// A call without a ticket failed. It is no probe: where the circuit is open by now, it is from before.
-    pub(super) fn failed(&self) {
+    pub(super) fn failed(&self) -> Option<Turn> {
         let age = self.age.load(SeqCst);
-        if !is_open(age) {
-            self.settle(age, Sign::Failure);
+        match is_open(age) {
+            true => None,
+            false => self.settle(age, Sign::Failure),
         }
     }
 
-    fn settle(&self, age: u64, sign: Sign) {
+    fn settle(&self, age: u64, sign: Sign) -> Option<Turn> {
         if age != self.age.load(SeqCst) {
             // A call from before the last change tells nothing new.
-            return;
+            return None;
         }
         match (is_open(age), sign) {
             (true, _) => self.probed(sign),
-            (false, Sign::Nothing) => {}
+            (false, Sign::Nothing) => None,
             (false, _) => self.count(age, sign == Sign::Failure),
         }
     }
 
-    fn count(&self, age: u64, failed: bool) {
+    fn count(&self, age: u64, failed: bool) -> Option<Turn> {
         let trips = match self.rule.trips {
             Trips::Consecutive(most) if failed => {
                 self.inner().failed_at = Instant::now();
@@ -199,20 +207,23 @@ impl Circuit {
                 sum.calls >= min_calls && f64::from(sum.failures) >= ratio * f64::from(sum.calls)
             }
         };
-        if failed && trips {
-            self.trip(age);
+        match failed && trips {
+            true => self.trip(age),
+            false => None,
         }
     }
 
-    fn trip(&self, age: u64) {
+    fn trip(&self, age: u64) -> Option<Turn> {
         let mut inner = self.inner();
-        if self.age.load(SeqCst) == age {
-            self.open(&mut inner);
-            self.age.store(age + 1, SeqCst);
+        if self.age.load(SeqCst) != age {
+            return None;
         }
+        let turn = self.open(&mut inner);
+        self.age.store(age + 1, SeqCst);
+        Some(turn)
     }
 
-    fn probed(&self, sign: Sign) {
+    fn probed(&self, sign: Sign) -> Option<Turn> {
         let mut inner = self.inner();
         inner.probing = false;
         match sign {
@@ -221,21 +232,22 @@ impl Circuit {
                 self.consecutive.store(0, SeqCst);
                 self.age.fetch_add(1, SeqCst);
                 self.changes.send_replace(CircuitState::Closed);
-                warn!("a circuit closed: the probe succeeded");
+                Some(Turn::Closed)
             }
-            Sign::Failure => self.open(&mut inner),
+            Sign::Failure => Some(self.open(&mut inner)),
             // It is another's turn; this wakes those who wait.
             Sign::Nothing => {
                 self.changes.send_replace(CircuitState::HalfOpen);
+                None
             }
         }
     }
 
-    fn open(&self, inner: &mut Inner) {
+    fn open(&self, inner: &mut Inner) -> Turn {
         inner.until = Instant::now() + self.rule.open_for;
         inner.probing = false;
         self.changes.send_replace(CircuitState::Open);
-        warn!(open_for = ?self.rule.open_for, "a circuit opened: too many calls failed");
+        Turn::Opened(self.rule.open_for)
     }
 
     /// Whether it remembers nothing that a new one wouldn't know.
@@ -276,10 +288,9 @@ impl Ticket {
         circuit.is_some_and(|circuit| circuit.age.load(SeqCst) == self.age)
     }
 
-    pub(super) fn settle(mut self, sign: Sign) {
-        if let Some(circuit) = self.circuit.take() {
-            circuit.settle(self.age, sign);
-        }
+    pub(super) fn settle(mut self, sign: Sign) -> Option<Turn> {
+        let circuit = self.circuit.take()?;
+        circuit.settle(self.age, sign)
     }
 }
 

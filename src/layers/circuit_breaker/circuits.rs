@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::circuit::{Circuit, CircuitState, Rule, Sign, Ticket};
+use super::circuit::{Circuit, CircuitState, Rule, Sign, Ticket, Turn};
 use crate::record::RecordView;
 
 /// How many scopes may have failed of late; beyond, others have no circuit.
@@ -58,19 +58,19 @@ impl Scoped {
         circuit.map(|circuit| circuit.admit()).transpose()
     }
 
-    pub(super) fn settle(&self, record: &RecordView<'_>, ticket: Option<Ticket>, sign: Sign) {
-        match (ticket, sign) {
+    pub(super) fn settle(
+        &self,
+        record: &RecordView<'_>,
+        ticket: Option<Ticket>,
+        sign: Sign,
+    ) -> Option<Turn> {
+        let turn = match (ticket, sign) {
             (Some(ticket), _) => ticket.settle(sign),
             (None, Sign::Failure) => {
-                if let Some(scope) = (self.scope)(record)
-                    && let Some(circuit) = self.circuit(scope)
-                {
-                    circuit.failed();
-                }
-                return;
+                return self.circuit((self.scope)(record)?)?.failed();
             }
-            (None, _) => return,
-        }
+            (None, _) => return None,
+        };
         if sign == Sign::Success
             && let Some(scope) = (self.scope)(record)
         {
@@ -80,6 +80,7 @@ impl Scoped {
                 self.count.store(failed.len(), SeqCst);
             }
         }
+        turn
     }
 
     /// The circuit of a scope that failed; `None` where there are too many.

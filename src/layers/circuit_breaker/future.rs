@@ -7,14 +7,15 @@ use std::{
 };
 
 use pin_project::pin_project;
+use tracing::warn;
 
 use super::{
-    circuit::{Sign, Ticket},
+    circuit::{Sign, Ticket, Turn},
     circuits::Circuits,
     service::Shared,
 };
 use crate::{
-    error::{BoxError, Classify, ErrorClass, boxed},
+    error::{BoxError, Classify, ErrorClass, boxed, message},
     record::{Record, RecordService, Verdict},
 };
 
@@ -78,12 +79,37 @@ impl<R: Record, S: RecordService<R>> Future for ResponseFuture<R, S> {
             Err(error) => Err(boxed(error)),
         };
         let sign = sign::<R>(&result, &*shared.classify);
-        match (&*shared.circuits, ticket.take()) {
+        let turn = match (&*shared.circuits, ticket.take()) {
             (Circuits::Scoped(scoped), ticket) => scoped.settle(&record.view(), ticket, sign),
             (Circuits::One(_), Some(ticket)) => ticket.settle(sign),
-            (Circuits::One(_), None) => {}
+            (Circuits::One(_), None) => None,
+        };
+        if let Some(turn) = turn {
+            tell(turn, record, result.as_ref().err());
         }
         Poll::Ready(result.map_err(|error| record.fail(error)))
+    }
+}
+
+/// Says on which topic's account a circuit opened or closed. Its key, where each has a circuit, isn't logged.
+fn tell<R: Record>(turn: Turn, record: &R, error: Option<&BoxError>) {
+    let view = record.view();
+    match turn {
+        Turn::Opened(open_for) => warn!(
+            topic = view.topic,
+            partition = view.partition,
+            ?open_for,
+            error = error.map_or_else(
+                || "the answer asks to come again".into(),
+                |one| message(&**one)
+            ),
+            "a circuit opened: too many calls failed"
+        ),
+        Turn::Closed => warn!(
+            topic = view.topic,
+            partition = view.partition,
+            "a circuit closed: the probe succeeded"
+        ),
     }
 }
 
