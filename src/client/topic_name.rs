@@ -27,6 +27,18 @@ pub(crate) fn problem(name: &str) -> String {
     )
 }
 
+/// What is wrong with an illegal name that is to be subscribed to: librdkafka takes `^…` for a pattern.
+pub(crate) fn subscription_problem(name: &str) -> String {
+    let hint = match name.starts_with('^') {
+        true => {
+            "; patterns can't be subscribed to, all topics whose names begin with a prefix can: by \
+             `Router::topic_prefix`, or `App::topic_prefixes`"
+        }
+        false => "",
+    };
+    format!("{}{hint}", problem(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +65,12 @@ mod tests {
             assert!(problem.contains(why), "{problem}");
             assert!(!problem.contains(|c: char| c.is_control()), "{problem:?}");
         }
+    }
+    #[test]
+    fn a_pattern_is_told_of_prefixes() {
+        let problem = subscription_problem("^(a|b)$");
+        assert!(problem.contains("`^(a|b)$` has an illegal"), "{problem}");
+        assert!(problem.contains("`Router::topic_prefix`"), "{problem}");
+        assert!(!subscription_problem("a|b").contains("pattern"));
     }
 }

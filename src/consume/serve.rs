@@ -199,7 +199,9 @@ fn all_names(
     topics.sort_unstable();
     topics.dedup();
     let illegal = topics.iter().filter(|topic| !topic_name::is_legal(topic));
-    let mut problems: Vec<_> = illegal.map(|topic| topic_name::problem(topic)).collect();
+    let mut problems: Vec<_> = illegal
+        .map(|topic| topic_name::subscription_problem(topic))
+        .collect();
     problems.extend(prefixes.iter().filter_map(|one| prefix::problem(one)));
     if !problems.is_empty() {
         return Err(ConfigError::new(problems).into());

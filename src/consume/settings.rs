@@ -296,7 +296,7 @@ impl ConsumerSettings {
             .topics
             .iter()
             .filter(|topic| !topic_name::is_legal(topic));
-        problems.extend(illegal.map(|topic| topic_name::problem(topic)));
+        problems.extend(illegal.map(|topic| topic_name::subscription_problem(topic)));
         match problems.is_empty() {
             true => Ok(Consumer::new_from(self)),
             false => Err(ConfigError::new(problems)),
@@ -324,7 +324,7 @@ mod tests {
     fn every_problem_is_reported_at_once() {
         let shown = problems(
             ConsumerSettings::new("", "")
-                .topics(["fine", "not fine", ".."])
+                .topics(["fine", "not fine", "..", "^a.*"])
                 .session_timeout(Duration::ZERO)
                 .max_poll_interval(Duration::ZERO)
                 .commit_interval(Duration::ZERO)
@@ -343,6 +343,7 @@ mod tests {
             "`group.id`",
             "`not fine` has an illegal character",
             "`..` is reserved",
+            "begin with a prefix can: by `Router::topic_prefix`, or `App::topic_prefixes`",
             "session timeout",
             "poll interval",
             "`commit_interval` is 0",
