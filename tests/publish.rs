@@ -909,14 +909,3 @@ fn a_clone_does_not_have_the_room_that_its_original_reserved() {
     assert!(has_room(&mut publisher));
     drop(publisher.clone().call(ProducerRecord::to("orders")));
 }
-
-#[test]
-fn statistics_that_a_user_asks_for_disturb_nothing() {
-    run(async {
-        let setup = setup(1).await;
-        let publisher = new(setup.settings().set("statistics.interval.ms", "1"));
-        for _ in 0..50 {
-            publisher.send(setup.record()).await.unwrap();
-        }
-    });
-}

@@ -34,6 +34,19 @@ pub(crate) fn is_set_in_code(name: &str) -> bool {
     SET_IN_CODE.binary_search(&name).is_ok()
 }
 
+/// What there is instead of a setting of Kafka's Java client.
+pub(crate) fn instead(name: &str) -> Option<&'static str> {
+    match name {
+        "max.poll.records" => {
+            Some("`ConsumerSettings::max_in_flight` says how many records are handled at a time")
+        }
+        "key.serializer" | "value.serializer" | "key.deserializer" | "value.deserializer" => {
+            Some("a `Topic` and its `Codec` say how records are written and read")
+        }
+        _ => None,
+    }
+}
+
 /// The known name that was probably meant, if one is near enough.
 pub(crate) fn nearest(name: &str) -> Option<&'static str> {
     let meant = plain(name);

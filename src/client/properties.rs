@@ -3,6 +3,7 @@
 mod bootstrap;
 mod security;
 mod setting;
+mod unused;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -55,6 +56,7 @@ impl Properties {
         problems.extend(self.mechanism_problem());
         problems.extend(self.credentials_problem());
         problems.extend(security::problems(self));
+        problems.extend(unused::problems(self, kind));
         if kind == ClientKind::Consumer && self.get("group.id").is_none_or(str::is_empty) {
             problems
                 .push("`group.id` is missing: a consumer commits its offsets for a group".into());

@@ -71,9 +71,10 @@ pub(super) fn lacking(feature: &str) -> Option<String> {
 
 fn unknown(name: &str) -> String {
     let escaped = redact::escape(name);
-    match known::nearest(name) {
-        Some(near) => format!("unknown setting `{escaped}`; did you mean `{near}`?"),
-        None => format!("unknown setting `{escaped}`"),
+    match (known::instead(name), known::nearest(name)) {
+        (Some(instead), _) => format!("unknown setting `{escaped}`: {instead}"),
+        (None, Some(near)) => format!("unknown setting `{escaped}`; did you mean `{near}`?"),
+        (None, None) => format!("unknown setting `{escaped}`"),
     }
 }
 
@@ -152,9 +153,24 @@ mod tests {
             "unknown setting `bootstrap.server`; did you mean `bootstrap.servers`?"
         );
         assert_eq!(
-            problem_of("key.serializer", "x"),
-            "unknown setting `key.serializer`"
+            problem_of("buffer.memory", "1"),
+            "unknown setting `buffer.memory`"
         );
+    }
+
+    #[test]
+    fn what_kafkas_java_client_has_comes_with_what_is_here_instead() {
+        for (name, instead) in [
+            ("max.poll.records", "`ConsumerSettings::max_in_flight`"),
+            ("key.serializer", "`Codec`"),
+            ("value.serializer", "`Codec`"),
+            ("key.deserializer", "`Codec`"),
+            ("value.deserializer", "`Codec`"),
+        ] {
+            let problem = problem_of(name, "500");
+            assert!(problem.contains("unknown setting"), "{problem}");
+            assert!(problem.contains(instead), "{problem}");
+        }
     }
 
     #[test]
