@@ -10,7 +10,11 @@ use std::{
 };
 
 use kafka_tower::{Outcome, ServeError, StopReason, Summary, Undone, serve};
-use tokio::{runtime::Runtime, task::JoinHandle, time::sleep};
+use tokio::{
+    runtime::Runtime,
+    task::JoinHandle,
+    time::{interval, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -245,6 +249,26 @@ fn dropping_the_future_commits_and_leaves() {
         task.abort();
         soon("the running call is dropped", dropped.cancelled()).await;
         assert_left(&bed).await;
+    });
+}
+
+#[test]
+fn where_nothing_runs_nothing_is_said_to_be_cut_off() {
+    run(async {
+        let logs = logs();
+        let bed = Bed::new(1).await;
+        bed.fill(1).await;
+        let running = bed.serve(Calls::default().acking());
+        running.status(0, "it is done", is_done).await;
+        running.task.abort();
+        let mut often = interval(Duration::from_millis(10));
+        let closed = async {
+            while !running.handle.partitions().is_empty() {
+                often.tick().await;
+            }
+        };
+        soon("the consumer is closed", closed).await;
+        assert_eq!(logs.count(&["records are cut off", "running=0"]), 0);
     });
 }
 

@@ -356,9 +356,10 @@ impl Driver {
         {
             self.turn();
         }
-        if self.any_lane_runs() {
+        let running = self.running();
+        if running > 0 {
             tracing::warn!(
-                target: "kafka_tower", running = self.running(),
+                target: "kafka_tower", running,
                 "records are cut off while running; they will be read again"
             );
         }
