@@ -12,7 +12,9 @@ use kafka_tower::{
 };
 use rdkafka::{
     ClientConfig,
+    mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, Producer},
+    types::RDKafkaRespErr,
 };
 use tokio::{
     task::{JoinHandle, spawn_blocking},
@@ -215,14 +217,42 @@ fn brokers_that_do_not_tell_where_partitions_end_are_asked_again() {
             calls.service(move |_| opened.clone().cancelled_owned().map(Ok::<_, BoxError>));
         let running = bed.serve(service);
         running.runs(0).await;
-        kafka.fail_next(Request::ListOffsets, 1, UNKNOWN_SERVER_ERROR);
+        kafka.fail_next(Request::ListOffsets, 3, UNKNOWN_SERVER_ERROR);
         let drained = drained(&running);
         logs.line(&["waiting until everything is handled", "0): 13"])
             .await;
+        // What is the same each time is said once.
+        let unknown = [
+            "where partitions end isn't known yet",
+            "Unknown broker error",
+        ];
+        assert_eq!(logs.count(&unknown), 1);
         assert!(!drained.is_finished());
         gate.cancel();
         soon_drained(drained).await;
         assert_eq!(calls.all().len(), 13);
+        running.stop().await;
+    });
+}
+
+#[test]
+fn a_topic_that_does_not_exist_is_named() {
+    run(async {
+        let logs = logs();
+        let mock = MockCluster::new(1).expect("a cluster");
+        mock.create_topic("present", 1, 1).expect("a topic");
+        let absent = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        mock.topic_error("absent", absent).expect("an error");
+        let settings = ConsumerSettings::new(mock.bootstrap_servers(), "g");
+        let running = Running::start(
+            settings.topics(["present", "absent"]),
+            Calls::default().acking(),
+        );
+        let drained = drained(&running);
+        let unknown = "where partitions end isn't known yet";
+        logs.line(&[unknown, "topic `absent`", "UnknownTopicOrPartition"])
+            .await;
+        assert!(!drained.is_finished());
         running.stop().await;
     });
 }
@@ -240,7 +270,9 @@ fn a_topic_that_does_not_exist_yet_is_not_drained() {
         let often = settings.set("topic.metadata.refresh.interval.ms", "200");
         let running = Running::start(often, Calls::default().acking());
         let drained = drained(&running);
-        logs.line(&["where partitions end isn't known yet"]).await;
+        let later = format!("topic `{}.later`", bed.topic);
+        logs.line(&["where partitions end isn't known yet", &later])
+            .await;
         assert!(!drained.is_finished());
         beside(&bed, ".later").await;
         soon_drained(drained).await;

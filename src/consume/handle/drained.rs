@@ -10,7 +10,7 @@ use std::{
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    error::{KafkaError, KafkaResult},
+    error::KafkaError,
     types::RDKafkaErrorCode,
 };
 use tokio::task::spawn_blocking;
@@ -27,6 +27,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 type Offsets = HashMap<(String, i32), i64>;
+/// What the brokers say, or why it isn't known.
+type Answer<T> = Result<T, String>;
 
 /// What it takes to ask the brokers, with a client that is no member of the group.
 #[derive(Clone)]
@@ -45,9 +47,10 @@ pub(super) async fn drained(shared: &Shared) {
             _ => turned.await,
         }
     };
+    let mut told = Told::default();
     let mut open = loop {
         let turned = shared.turned.notified();
-        match probe.ask(Probe::ends).await {
+        match told.tell(probe.ask(Probe::ends).await) {
             Some(ends) => break ends,
             None => turned.await,
         }
@@ -71,7 +74,7 @@ pub(super) async fn drained(shared: &Shared) {
             continue;
         }
         let committed = probe.ask(move |probe| probe.committed_to(others)).await;
-        for place in committed.unwrap_or_default() {
+        for place in told.tell(committed).unwrap_or_default() {
             open.remove(&place);
         }
         if asked.is_none() && open.keys().any(|place| !shared.owns(place)) {
@@ -81,6 +84,27 @@ pub(super) async fn drained(shared: &Shared) {
             );
         }
         asked = Some(Instant::now());
+    }
+}
+
+/// The reason that was logged last: there are many questions, and mostly the same answer.
+#[derive(Default)]
+struct Told(Option<String>);
+
+impl Told {
+    fn tell<T>(&mut self, answer: Answer<T>) -> Option<T> {
+        let why = match answer {
+            Ok(known) => return Some(known),
+            Err(why) => why,
+        };
+        if self.0.as_ref() != Some(&why) {
+            tracing::debug!(
+                target: "kafka_tower", error = %escape(&why),
+                "where partitions end isn't known yet"
+            );
+            self.0 = Some(why);
+        }
+        None
     }
 }
 
@@ -120,42 +144,35 @@ impl Probe {
         }
     }
 
-    /// Asks on a thread that may block; `None` when there was no answer.
+    /// Asks on a thread that may block.
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Self) -> KafkaResult<T> + Send + 'static,
-    ) -> Option<T> {
+        question: impl FnOnce(&Self) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
         let probe = self.clone();
-        let answer = spawn_blocking(move || question(&probe)).await.ok()?;
-        answer
-            .inspect_err(|error| {
-                let error = error.to_string();
-                tracing::debug!(
-                    target: "kafka_tower", error = %escape(&error),
-                    "where partitions end isn't known yet"
-                );
-            })
-            .ok()
+        let answer = spawn_blocking(move || question(&probe)).await;
+        answer.unwrap_or_else(|ended| Err(ended.to_string()))
     }
 
-    fn client(&self) -> KafkaResult<BaseConsumer<Logging>> {
-        self.config.create_with_context(Logging)
+    fn client(&self) -> Answer<BaseConsumer<Logging>> {
+        self.config.create_with_context(Logging).map_err(shown)
     }
 
     /// Where every partition of the topics ends, for a consumer of this isolation level.
-    fn ends(&self) -> KafkaResult<Offsets> {
+    fn ends(&self) -> Answer<Offsets> {
         let client = self.client()?;
         let mut list = TopicPartitionList::new();
         if !self.prefixes.is_empty() {
             self.add_prefixed(&client, &mut list)?;
         }
         for topic in &self.topics {
-            let metadata = client.fetch_metadata(Some(topic), ANSWER_TIME)?;
+            let metadata = client.fetch_metadata(Some(topic), ANSWER_TIME);
+            let metadata = metadata.map_err(|error| of(topic, error))?;
             let found = metadata.topics().first();
             let partitions = found.map(|found| found.partitions()).unwrap_or_default();
             if partitions.is_empty() {
                 let missing = RDKafkaErrorCode::UnknownTopicOrPartition;
-                return Err(KafkaError::MetadataFetch(missing));
+                return Err(of(topic, KafkaError::MetadataFetch(missing)));
             }
             for partition in partitions {
                 list.add_partition(topic, partition.id());
@@ -169,8 +186,9 @@ impl Probe {
         &self,
         client: &BaseConsumer<Logging>,
         list: &mut TopicPartitionList,
-    ) -> KafkaResult<()> {
-        let metadata = client.fetch_metadata(None, ANSWER_TIME)?;
+    ) -> Answer<()> {
+        let metadata = client.fetch_metadata(None, ANSWER_TIME);
+        let metadata = metadata.map_err(shown)?;
         let is_named = |topic: &str| self.topics.iter().any(|name| name == topic);
         let has_prefix = |topic: &str| self.prefixes.iter().any(|one| prefix::includes(one, topic));
         for topic in metadata.topics() {
@@ -184,14 +202,14 @@ impl Probe {
     }
 
     /// Those of the partitions whose offset the group has committed, up to the end given.
-    fn committed_to(&self, targets: Offsets) -> KafkaResult<Vec<(String, i32)>> {
+    fn committed_to(&self, targets: Offsets) -> Answer<Vec<(String, i32)>> {
         let client = self.client()?;
         let mut list = TopicPartitionList::new();
         for (topic, partition) in targets.keys() {
             list.add_partition(topic, *partition);
         }
-        let committed = client.committed_offsets(list.clone(), ANSWER_TIME)?;
-        let committed = offsets(&committed)?;
+        let committed = client.committed_offsets(list.clone(), ANSWER_TIME);
+        let committed = offsets(&committed.map_err(shown)?)?;
         // Asked for once more: an offset behind the end is of a topic that was made anew.
         let ends = ends_of(&client, list)?;
         let targets = targets.into_iter().filter(|(place, target)| {
@@ -202,22 +220,32 @@ impl Probe {
     }
 }
 
-fn ends_of(client: &BaseConsumer<Logging>, mut list: TopicPartitionList) -> KafkaResult<Offsets> {
-    list.set_all_offsets(Offset::End)?;
-    let list = client.offsets_for_times(list, ANSWER_TIME)?;
+fn shown(error: KafkaError) -> String {
+    error.to_string()
+}
+
+fn of(topic: &str, error: KafkaError) -> String {
+    format!("topic `{topic}`: {error}")
+}
+
+fn ends_of(client: &BaseConsumer<Logging>, mut list: TopicPartitionList) -> Answer<Offsets> {
+    list.set_all_offsets(Offset::End).map_err(shown)?;
+    let list = client.offsets_for_times(list, ANSWER_TIME);
+    let list = list.map_err(shown)?;
     let ends = offsets(&list)?;
     match ends.len() == list.count() {
         true => Ok(ends),
         // To leave one out would be to say that it is drained.
-        false => Err(KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset)),
+        false => Err(shown(KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset))),
     }
 }
 
 /// The offsets of a list, without those that aren't known.
-fn offsets(list: &TopicPartitionList) -> KafkaResult<Offsets> {
+fn offsets(list: &TopicPartitionList) -> Answer<Offsets> {
     let mut offsets = Offsets::new();
     for element in list.elements() {
-        element.error()?;
+        let known = element.error();
+        known.map_err(|error| of(element.topic(), error))?;
         if let Offset::Offset(offset) = element.offset() {
             let place = (element.topic().to_owned(), element.partition());
             offsets.insert(place, offset);
