@@ -164,7 +164,7 @@ macro_rules! span_at {
             Side::Publish => record_span!(
                 $maker, $record, $level, $version, target::SEND, [],
                 operation::SEND, "producer", operation_type::SEND,
-                // Known for sure at the end: an exporter would show what is recorded again twice.
+                // Partition and id are known for sure at the end, and what is recorded again is exported twice.
                 Empty, Empty, None::<&str>, Empty
             ),
             Side::Consume => record_span!(

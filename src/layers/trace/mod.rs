@@ -32,7 +32,8 @@
 //! repeated (`Retry`, `Defer`) and a consumed record that was moved are not; `kafka_tower.outcome` tells them
 //! apart (`delivered`, `failed`, or `moved` to a dead letter, of a publish; `acked`, `skipped`, `moved`, `retried`,
 //! `deferred`, `dead_letter`, `stopped` or `failed` of a consumed record). A span whose future was dropped,
-//! by a timeout outside or when a partition is revoked, has no outcome.
+//! by a timeout outside or when a partition is revoked, has no outcome, and a send span then neither partition
+//! nor id: it gets these at its end.
 //!
 //! # What travels in the headers
 //!
