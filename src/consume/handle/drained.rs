@@ -13,7 +13,7 @@ use rdkafka::{
     error::KafkaError,
     types::RDKafkaErrorCode,
 };
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{Control, Shared};
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 
 /// How long the brokers may take for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// How often the group's offsets are asked for, while other members have partitions.
+/// How often the brokers are asked, while topics are missing or other members have partitions.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 type Offsets = HashMap<(String, i32), i64>;
@@ -49,10 +49,10 @@ pub(super) async fn drained(shared: &Shared) {
     };
     let mut told = Told::default();
     let mut open = loop {
-        let turned = shared.turned.notified();
         match told.tell(probe.ask(Probe::ends).await) {
             Some(ends) => break ends,
-            None => turned.await,
+            // Each question takes a client.
+            None => sleep(ASK_AGAIN).await,
         }
     };
     tracing::debug!(target: "kafka_tower", ends = ?open, "waiting until everything is handled");
