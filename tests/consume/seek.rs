@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::{future::join_all, join};
+use futures_util::{StreamExt, future::join_all, join, stream::FuturesUnordered};
 use kafka_tower::{ConsumerRecord, OffsetReset, Outcome, ProducerRecord, Undone};
+use tokio::select;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -258,5 +259,41 @@ fn a_seek_to_what_is_gone_goes_to_the_first_record_that_is_there() {
         let offsets = calls.offsets(0);
         assert_eq!(offsets, Vec::from_iter(offsets[0]..8));
         assert!(offsets[0] > 0, "nothing was gone");
+    });
+}
+
+#[test]
+fn seeks_whose_leader_is_away_hold_up_nobody_else() {
+    run(async {
+        let bed = Bed::embedded(5).await;
+        bed.fill(3).await;
+        let settings = bed.settings().session_timeout(Duration::from_secs(60));
+        let running = Running::start(settings, Calls::default().acking());
+        for partition in 0..5 {
+            running.status(partition, "it is done", is_done).await;
+        }
+        let kafka = bed.mock().expect("an embedded cluster");
+        kafka.broker_down(1).expect("it is up");
+        let handle = &running.handle;
+        let seek = async |partition| {
+            let sought = handle.seek(&bed.topic, partition, 1).await;
+            sought.expect("it is assigned");
+        };
+        let mut seeks = FuturesUnordered::from_iter((0..4).map(seek));
+        for _ in 0..2 {
+            seeks.next().await.expect("a seek");
+        }
+        let paused = async {
+            let paused = handle.pause(&bed.topic, 4).await;
+            paused.expect("it is assigned");
+        };
+        select! {
+            biased;
+            () = seeks.by_ref().collect() => panic!("all seeks were served before the pause"),
+            () = paused => {}
+        }
+        kafka.broker_up(1).expect("it is down");
+        seeks.collect::<()>().await;
+        running.stop().await;
     });
 }

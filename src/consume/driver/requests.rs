@@ -5,7 +5,7 @@ use std::{mem, time::Instant};
 use rdkafka::{Offset, consumer::Consumer};
 use tokio::sync::oneshot;
 
-use super::{CANCEL_GRACE, Driver, end::End};
+use super::{CANCEL_GRACE, Driver, TICK, end::End};
 use crate::{
     consume::{
         control::{Request, Requested},
@@ -17,6 +17,8 @@ use crate::{
     record::Lease,
 };
 
+/// How long a partition's leader may take to say what it holds.
+const HELD_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long librdkafka may take to go to another offset.
 const SEEK_TIME: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -67,9 +69,15 @@ impl Driver {
                 }
             }
         }
-        for seek in mem::take(&mut self.seeks) {
+        // Where a leader is away they wait for it, and nobody may wait for all of them.
+        let begun = Instant::now();
+        let mut seeks = mem::take(&mut self.seeks).into_iter();
+        while begun.elapsed() < TICK
+            && let Some(seek) = seeks.next()
+        {
             self.advance_seek(seek);
         }
+        self.seeks.splice(0..0, seeks);
     }
 
     fn pause_lane(&mut self, generation: u64, paused: bool, done: Option<oneshot::Sender<()>>) {
@@ -106,7 +114,7 @@ impl Driver {
         let (topic, partition) = (lane.origin.topic.clone(), lane.origin.partition);
         let (paused, lane_number) = (lane.paused, lane.origin.lease.fencing_number());
         // While the lane is stopped nobody reads its queue, so that it stays as it is until then.
-        let held = self.consumer.fetch_watermarks(&topic, partition, SEEK_TIME);
+        let held = self.consumer.fetch_watermarks(&topic, partition, HELD_TIME);
         // Beyond what the partition holds `offset_reset` would say where it goes on.
         let offset = held.map_or(seek.offset, |(low, end)| seek.offset.min(end).max(low));
         let sought = self
