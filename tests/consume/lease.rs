@@ -1,8 +1,8 @@
 //! Leases: whose a partition is.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use kafka_tower::{App, BoxError, ConsumerRecord, ConsumerSettings, Lease};
+use kafka_tower::{App, BoxError, ConsumerRecord, ConsumerSettings, Lease, testing::Request};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
@@ -151,6 +151,28 @@ fn a_seek_ends_a_lease_and_begins_another() {
         let after = leases.of(0, 1).await;
         assert!(!before.is_held() && after.is_held());
         assert!(before.fencing_number() <= after.fencing_number());
+        running.stop().await;
+    });
+}
+
+#[test]
+fn a_number_that_the_group_refuses_is_not_used_at_once() {
+    run(async {
+        let bed = Bed::embedded(1).await;
+        bed.fill(1).await;
+        // Rebalance in progress: for all that the member knows another one has the partition.
+        let kafka = bed.mock().expect("an embedded cluster");
+        kafka.fail_next(Request::OffsetCommit, 1, 27);
+        let leases = Leases::default();
+        let settings = bed.settings().commit_interval(Duration::from_millis(50));
+        let running = Running::start(settings, leases.app());
+        leases.of(0, 0).await;
+        let stats = running.handle.stats();
+        assert_eq!(stats.commits_refused, 1);
+        assert!(
+            stats.commits > 0,
+            "dispatched before its number was written"
+        );
         running.stop().await;
     });
 }

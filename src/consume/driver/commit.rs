@@ -303,8 +303,12 @@ impl Driver {
             let reason = format!("committing {topic}/{partition} to {offset} failed");
             self.end(End::client(code, &reason, meaning.class()));
         }
-        // Better handled uncounted than not at all.
-        self.open_mark(pending.generation);
+        // Another owner may have been assigned, whose number was counted on: either the group says so
+        // soon, or the next clock tries again.
+        if meaning != Meaning::GroupState {
+            // Better handled uncounted than not at all.
+            self.open_mark(pending.generation);
+        }
     }
 
     /// Lets a lane wait until a commit has told what it is about to do.
