@@ -30,6 +30,13 @@ impl Metadata {
         first.max(self.owner.saturating_add(1))
     }
 
+    /// That of an owner that wasn't told of those before it: they are fewer than half of what there is room
+    /// for.
+    pub(super) fn unknown_owner(generation: i64) -> i64 {
+        let first = generation.saturating_mul(OWNERS);
+        first.saturating_add(OWNERS / 2)
+    }
+
     /// Text for the offset `base`. Offsets are written relative to it, the oldest first, and what
     /// doesn't fit is left out.
     pub(super) fn encode(&self, base: i64) -> String {
@@ -129,6 +136,12 @@ mod tests {
         // It hasn't heard of the generation yet.
         assert_eq!(after(7_000_000).next_owner(6), 7_000_001);
         assert_eq!(after(i64::MAX).next_owner(i64::MAX), i64::MAX);
+
+        let unknown = Metadata::unknown_owner(7);
+        assert!(after(7_000_412).next_owner(7) < unknown);
+        assert!(unknown < after(unknown).next_owner(7));
+        assert!(after(unknown).next_owner(7) < Metadata::default().next_owner(8));
+        assert_eq!(Metadata::unknown_owner(i64::MAX), i64::MAX);
     }
 
     #[test]

@@ -64,7 +64,9 @@ impl Lease {
     /// in which the partition was assigned, times a million, and the owners before in that
     /// generation: a static member takes over from its former self without a new one. Those are
     /// counted in the metadata of the group's offsets; brokers that refuse it
-    /// (`offset.metadata.max.bytes` below its default) leave such owners with the same number.
+    /// (`offset.metadata.max.bytes` below its default), or take more than a second to write it, may leave
+    /// such owners with the same number. A group that was deleted, or has expired, begins anew with low
+    /// ones.
     #[must_use]
     pub fn fencing_number(&self) -> i64 {
         self.0.number

@@ -176,3 +176,19 @@ fn a_number_that_the_group_refuses_is_not_used_at_once() {
         running.stop().await;
     });
 }
+
+#[test]
+fn who_was_not_told_of_its_predecessors_has_no_number_of_theirs() {
+    run(async {
+        let bed = Bed::embedded(1).await;
+        bed.fill(1).await;
+        let kafka = bed.mock().expect("an embedded cluster");
+        // Refused to the consumer; librdkafka asks once more.
+        kafka.fail_next(Request::OffsetFetch, 1, 30);
+        let leases = Leases::default();
+        let running = Running::start(bed.settings(), leases.app());
+        let number = leases.of(0, 0).await.fencing_number();
+        assert_eq!(number % 1_000_000, 500_000, "{number}");
+        running.stop().await;
+    });
+}

@@ -91,7 +91,9 @@ impl Driver {
         // Who is about to leave takes the partitions, since the group waits for that, and doesn't
         // read them.
         if self.end.is_none() && !partitions.is_empty() {
-            let mut committed = self.ask_committed(partitions);
+            let answer = self.ask_committed(partitions);
+            let is_known = answer.is_some();
+            let mut committed = answer.unwrap_or_default();
             let generation = member::generation(&self.consumer);
             self.close_lanes(partitions.clone(), Some(Undone::Lost));
             for (topic, partition) in partitions {
@@ -101,6 +103,7 @@ impl Driver {
                         self.undone.is_committed(topic, *partition, one.offset);
                         (Some(one.offset), known)
                     }
+                    None if !is_known => (None, Metadata::default()),
                     None => {
                         tracing::info!(
                             target: "kafka_tower", topic, partition,
@@ -109,7 +112,11 @@ impl Driver {
                         (None, Metadata::default())
                     }
                 };
-                let lease = Lease::new(generation.map_or(0, |one| known.next_owner(one)));
+                let number = generation.map_or(0, |one| match is_known {
+                    true => known.next_owner(one),
+                    false => Metadata::unknown_owner(one),
+                });
+                let lease = Lease::new(number);
                 self.open_lane(topic, *partition, start, &known, lease);
             }
             self.hooks.tell(Moment::Assigned(partitions.clone()));
@@ -118,19 +125,21 @@ impl Driver {
         self.control.meters.set_assigned(true);
     }
 
-    fn ask_committed(&self, partitions: &Partitions) -> HashMap<(String, i32), Committed> {
+    /// `None`: there was no answer.
+    fn ask_committed(&self, partitions: &Partitions) -> Option<HashMap<(String, i32), Committed>> {
         let committed = commit::committed(&self.consumer, list(partitions), ASK_TIME);
-        committed
-            .unwrap_or_else(|error| {
-                tracing::warn!(
-                    target: "kafka_tower", %error,
-                    "the attempts at incomplete records of an earlier owner are not known"
-                );
-                Vec::new()
-            })
-            .into_iter()
-            .map(|one| ((one.topic.clone(), one.partition), one))
-            .collect()
+        let committed = committed.inspect_err(|error| {
+            tracing::warn!(
+                target: "kafka_tower", %error,
+                "the attempts at incomplete records of an earlier owner are not known"
+            );
+        });
+        let committed = committed.ok()?.into_iter();
+        Some(
+            committed
+                .map(|one| ((one.topic.clone(), one.partition), one))
+                .collect(),
+        )
     }
 
     fn revoke(&mut self, partitions: Partitions) {
