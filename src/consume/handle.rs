@@ -2,7 +2,10 @@ mod drained;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use tokio::{
@@ -49,6 +52,7 @@ struct Shared {
     topics: OnceLock<Vec<String>>,
     stop: CancellationToken,
     ended: CancellationToken,
+    failed: AtomicBool,
     /// A poll thread has looked at everything, or a member was added.
     turned: Arc<Notify>,
     probe: OnceLock<Probe>,
@@ -100,7 +104,10 @@ impl ConsumerHandle {
     /// What was done so far, and how the consumer is. Never waits for a broker.
     #[must_use]
     pub fn stats(&self) -> ConsumerStats {
-        let mut stats = ConsumerStats::default();
+        let mut stats = ConsumerStats {
+            failed: self.0.failed.load(Relaxed),
+            ..ConsumerStats::default()
+        };
         for member in &*self.members() {
             stats.merge(&member.meters.stats());
         }
@@ -246,6 +253,10 @@ impl ConsumerHandle {
 
     pub(super) fn end_on_drop(&self) -> EndOnDrop {
         EndOnDrop(self.0.ended.clone().drop_guard())
+    }
+
+    pub(super) fn fail(&self) {
+        self.0.failed.store(true, Relaxed);
     }
 
     pub(super) fn add(&self, member: Arc<Control>) {

@@ -4,11 +4,7 @@ use std::{
     convert::Infallible,
     future::{Future, pending},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc,
-    },
+    sync::{Arc, atomic::AtomicBool, mpsc},
     thread,
     time::Duration,
 };
@@ -94,7 +90,7 @@ pub(super) async fn run(
             } } => {}
         }
     };
-    let members = all(started, &controls.0, stopping);
+    let members = all(started, &controls.0, stopping, &handle);
     let result = match &mut moments {
         None => members.await,
         Some(moments) => {
@@ -188,6 +184,7 @@ async fn all(
     members: Vec<Member>,
     controls: &[Arc<Control>],
     stopping: impl Future<Output = ()>,
+    handle: &ConsumerHandle,
 ) -> Result<Summary, ServeError> {
     let shutdown = || controls.iter().for_each(|control| control.shutdown());
     let ended = futures_util::future::join_all(members.into_iter().map(async |member| {
@@ -195,7 +192,9 @@ async fn all(
             let bug = "its thread panicked, which is a bug in kafka-tower";
             Err(thread_error(bug.to_owned()))
         });
-        member.control.meters.failed.fetch_or(result.is_err(), Relaxed);
+        if result.is_err() {
+            handle.fail();
+        }
         shutdown();
         if timeout(LEAVE_TIME, member.left).await.is_err() {
             tracing::warn!(target: "kafka_tower", "leaving the group takes long; not waiting for it");

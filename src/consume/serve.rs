@@ -168,8 +168,8 @@ impl<A: App> IntoFuture for Serve<A> {
         let spawn: Spawn = Box::new(move |seat| {
             tokio::spawn(dispatch::run(Arc::clone(&make), seat));
         });
-        ServeFuture(Box::pin(async move {
-            let _end = end;
+        let begun = handle.clone();
+        let run = async move {
             let mut topics = all_names(&consumer, app_topics, &prefixes)?;
             let patterns = prefixes.iter().map(|one| prefix::pattern(one));
             let patterns: Vec<_> = patterns.collect();
@@ -183,7 +183,11 @@ impl<A: App> IntoFuture for Serve<A> {
                 spawn,
                 hooks: Hooks::default(),
             };
-            members::run(plan, signal, lifecycle, members, handle).await
+            members::run(plan, signal, lifecycle, members, begun).await
+        };
+        ServeFuture(Box::pin(async move {
+            let _end = end;
+            run.await.inspect_err(|_| handle.fail())
         }))
     }
 }

@@ -53,7 +53,7 @@ pub struct ConsumerStats {
     /// Whether brokers can be reached, as far as is known: `None` before the first answer, `false` while
     /// a member has lost all of them.
     pub brokers_reachable: Option<bool>,
-    /// Whether it has ended, with an error.
+    /// Whether it has ended with an error, or could not even begin.
     pub failed: bool,
 }
 
@@ -81,7 +81,6 @@ impl ConsumerStats {
         self.members += other.members;
         self.members_assigned += other.members_assigned;
         self.since_poll = self.since_poll.max(other.since_poll);
-        self.failed |= other.failed;
     }
 }
 
@@ -99,7 +98,6 @@ pub(super) struct Meters {
     polled_at: AtomicU64,
     brokers: AtomicU8,
     assigned: AtomicBool,
-    pub(super) failed: AtomicBool,
 }
 
 /// A number that grows.
@@ -132,7 +130,6 @@ impl Meters {
             polled_at: AtomicU64::new(0),
             brokers: AtomicU8::new(UNKNOWN),
             assigned: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
         }
     }
 
@@ -147,7 +144,6 @@ impl Meters {
             members_assigned: usize::from(since_poll.is_some() && self.is_assigned()),
             since_poll,
             brokers_reachable: since_poll.and_then(|_| self.brokers_reachable()),
-            failed: self.failed.load(Relaxed),
             ..ConsumerStats::default()
         };
         for counts in &self.counts {

@@ -2,8 +2,12 @@
 
 use std::{future::pending, time::Duration};
 
-use kafka_tower::{ConsumerStats, Delivery, Ordering, Outcome, testing::Request};
+use kafka_tower::{
+    BoxError, Consumer, ConsumerRecord, ConsumerSettings, ConsumerStats, Delivery, Ordering,
+    Outcome, ServeError, serve, testing::Request,
+};
 use tokio::time::interval;
+use tower::service_fn;
 
 use crate::{
     bed::{Bed, Calls, Running, soon},
@@ -134,5 +138,20 @@ fn members_are_added_up_and_so_are_rebalances() {
         });
         assert!(seen.await.since_poll.is_some());
         running.stop().await;
+    });
+}
+
+#[test]
+fn who_can_not_even_begin_has_failed() {
+    run(async {
+        let settings = ConsumerSettings::new("127.0.0.1:1", "shop");
+        let consumer = Consumer::with_settings(settings).expect("fine settings");
+        let service = service_fn(async |_: ConsumerRecord| Ok::<_, BoxError>(()));
+        let serve = serve(consumer, service);
+        let handle = serve.handle();
+        assert!(!handle.stats().failed);
+        let error = serve.await.expect_err("there is nothing to subscribe to");
+        assert!(matches!(error, ServeError::NoTopics), "{error}");
+        assert!(handle.stats().failed);
     });
 }
