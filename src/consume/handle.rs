@@ -149,7 +149,8 @@ impl ConsumerHandle {
     /// paused partition stays paused.
     ///
     /// For an offset that the partition doesn't hold, any more or yet, it is the nearest that it does:
-    /// 0 is its first record, and `i64::MAX` its end.
+    /// 0 is its first record, and `i64::MAX` its end (before a transaction that is open, as records are
+    /// read).
     ///
     /// # Errors
     ///

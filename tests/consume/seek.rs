@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, future::join_all, join, stream::FuturesUnordered};
 use kafka_tower::{ConsumerRecord, OffsetReset, Outcome, ProducerRecord, Undone};
-use tokio::select;
+use rdkafka::{
+    ClientConfig,
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+use tokio::{select, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     attempts::{commit_of_nobody, send},
-    bed::{Bed, Calls, Running, is_at, is_done},
+    bed::{Bed, Calls, Running, SOON, is_at, is_done},
     support::run,
 };
 
@@ -295,5 +299,46 @@ fn seeks_whose_leader_is_away_hold_up_nobody_else() {
         kafka.broker_up(1).expect("it is down");
         seeks.collect::<()>().await;
         running.stop().await;
+    });
+}
+
+#[test]
+fn a_seek_may_go_into_a_transaction_that_is_open() {
+    run(async {
+        let bed = Bed::new(1).await;
+        if bed.mock().is_some() {
+            println!("skipped: it takes a real cluster in KAFKA_BOOTSTRAP_SERVERS");
+            return;
+        }
+        bed.fill(5).await;
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bed.brokers());
+        config.set("transactional.id", &bed.group);
+        let topic = bed.topic.clone();
+        let begun = spawn_blocking(move || {
+            let producer: BaseProducer = config.create().expect("a client");
+            producer.init_transactions(SOON).expect("an id");
+            producer.begin_transaction().expect("a transaction");
+            for _ in 0..3 {
+                let record = BaseRecord::<(), _>::to(&topic).partition(0).payload("open");
+                producer.send(record).expect("there is room");
+            }
+            producer.flush(SOON).expect("they are written");
+            producer
+        });
+        let producer = begun.await.expect("no panic");
+        let calls = Calls::default();
+        let running = Running::start(bed.settings(), calls.acking());
+        calls.reach(5).await;
+        running
+            .status(0, "all of it is known", |one| one.end == Some(8))
+            .await;
+        let sought = running.handle.seek(&bed.topic, 0, 7).await;
+        sought.expect("it is assigned");
+        let ended = spawn_blocking(move || producer.commit_transaction(SOON));
+        ended.await.expect("no panic").expect("a commit");
+        calls.of(0, 7).await;
+        running.stop().await;
+        assert_eq!(calls.offsets(0), [0, 1, 2, 3, 4, 7]);
     });
 }

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{CANCEL_GRACE, Driver, TICK, end::End};
 use crate::{
+    client::native::member,
     consume::{
         control::{Request, Requested},
         dispatch::Order,
@@ -116,7 +117,14 @@ impl Driver {
         // While the lane is stopped nobody reads its queue, so that it stays as it is until then.
         let held = self.consumer.fetch_watermarks(&topic, partition, HELD_TIME);
         // Beyond what the partition holds `offset_reset` would say where it goes on.
-        let offset = held.map_or(seek.offset, |(low, end)| seek.offset.min(end).max(low));
+        let offset = held.map_or(seek.offset, |(low, end)| {
+            // It ends before a transaction that is open, and holds what that has written all the same.
+            let written = member::known_end(&self.consumer, &topic, partition).unwrap_or(end);
+            match seek.offset > written.max(end) {
+                true => end,
+                false => seek.offset.max(low),
+            }
+        });
         let sought = self
             .consumer
             .seek(&topic, partition, Offset::Offset(offset), SEEK_TIME);
