@@ -66,6 +66,7 @@ mod tests {
             assert!(!problem.contains(|c: char| c.is_control()), "{problem:?}");
         }
     }
+
     #[test]
     fn a_pattern_is_told_of_prefixes() {
         let problem = subscription_problem("^(a|b)$");

@@ -36,8 +36,8 @@ impl<R: Record, F: Fn(&R::Done, Duration, &Span)> OnOutcome<R> for F {
     }
 }
 
-/// Records in the span what became of the record: where it landed, or the outcome's name. A send span
-/// has its partition, its offset and its message id from here alone.
+/// Records in the span what became of the record: where it landed, or the outcome's name. The span
+/// of a delivered record has its partition, its offset and its message id from here alone.
 ///
 /// No outcome is an error of the span, but [`Outcome::DeadLetter`]: where that comes this far, no layer took
 /// it up, and it is an unhandled failure. `Retry` and `Defer` are answers; the attempt that is the last
